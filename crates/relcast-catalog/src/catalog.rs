@@ -1,0 +1,415 @@
+//! The catalog of a database: declarations checked against its tables, the rest inferred.
+
+use std::path::{Path, PathBuf};
+
+use relcast_connect::Database;
+use serde::{Deserialize, Serialize};
+
+use crate::declared::{self, Declared, DeclaredColumn, DeclaredTable};
+use crate::error::CatalogError;
+use crate::infer;
+use crate::known::known_relation;
+use crate::manifest::{TaskManifest, read_tasks};
+use crate::names::nearest;
+use crate::schema::{Column, KnownFrom, Link, Schema, SemanticType, Table, TableId};
+use crate::sql::quoted;
+use crate::statistics::{self, TableStatistics};
+
+/// Something that isn't declared and was inferred, for a person to confirm.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// The table.
+    pub table: String,
+    /// What is proposed, such as `primary key order_id`.
+    pub what: String,
+    /// What speaks for it.
+    pub evidence: String,
+}
+
+/// What is known about a database without reading its rows again.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Catalog {
+    /// Tables, keys, links, times and semantic types.
+    pub schema: Schema,
+    /// The tasks that lie beside the tables, sorted by name.
+    pub tasks: Vec<TaskManifest>,
+    /// Everything that was inferred, sorted by table.
+    pub proposals: Vec<Proposal>,
+}
+
+impl Catalog {
+    /// The task of this name.
+    ///
+    /// # Errors
+    /// [`CatalogError::UnknownTask`] with the nearest name.
+    pub fn find_task(&self, name: &str) -> Result<&TaskManifest, CatalogError> {
+        self.tasks.iter().find(|t| t.name == name).ok_or_else(|| {
+            let known: Vec<String> = self.tasks.iter().map(|t| t.name.clone()).collect();
+            CatalogError::UnknownTask {
+                name: name.to_owned(),
+                nearest: nearest(name, known.iter().map(String::as_str)).map(str::to_owned),
+                known,
+            }
+        })
+    }
+}
+
+/// Reads the catalog of a database: `manifest.yaml`, then `schema_file` or else `relcast.yaml`
+/// beside the tables, then inference for what neither declares.
+///
+/// Keys, links and times are inferred only where there is no manifest. Semantic types are
+/// inferred from rows known before the validation split, so later rows can't change them.
+///
+/// # Errors
+/// When a declaration can't be read or names what the database doesn't have, when a type doesn't
+/// fit, or when a query over a table fails.
+pub async fn load(
+    database: &Database,
+    schema_file: Option<&Path>,
+) -> Result<Catalog, CatalogError> {
+    let declared = declared::read(&database.directory, schema_file)?;
+    let mut proposals = Vec::new();
+    let mut schema = Schema {
+        tables: read_tables(database).await?,
+        val_timestamp: declared.val_timestamp,
+        test_timestamp: declared.test_timestamp,
+        ..Schema::default()
+    };
+    check_table_names(&declared, &schema)?;
+    set_keys_and_times(database, &declared, &mut schema, &mut proposals).await?;
+    set_links(database, &declared, &mut schema, &mut proposals).await?;
+    schema.resolve_known_from();
+    set_semantic_types(database, &declared, &mut schema, &mut proposals).await?;
+    let tasks = read_tasks(&database.directory)?;
+    for task in &tasks {
+        check_task(task, &schema)?;
+    }
+    proposals.sort_by(|a, b| a.table.cmp(&b.table));
+    Ok(Catalog { schema, tasks, proposals })
+}
+
+async fn read_tables(database: &Database) -> Result<Vec<Table>, CatalogError> {
+    let mut tables = Vec::with_capacity(database.tables.len());
+    for name in &database.tables {
+        let reference = datafusion::common::TableReference::bare(name.as_str());
+        let frame = database.context.table(reference).await.map_err(CatalogError::query(name))?;
+        let columns = frame.schema().fields().iter().map(|field| Column {
+            name: field.name().clone(),
+            data_type: field.data_type().clone(),
+            semantic: SemanticType::Ignored,
+            planned: false,
+            known_from: None,
+        });
+        tables.push(Table {
+            name: name.clone(),
+            columns: columns.collect(),
+            primary_key: Vec::new(),
+            time_column: None,
+            end_time_column: None,
+            known_from: KnownFrom::Static,
+        });
+    }
+    tables.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(tables)
+}
+
+fn check_table_names(declared: &Declared, schema: &Schema) -> Result<(), CatalogError> {
+    for (name, table) in &declared.tables {
+        if !schema.tables.iter().any(|t| &t.name == name) {
+            return Err(unknown_table(&table.file, name, schema));
+        }
+    }
+    Ok(())
+}
+
+fn unknown_table(file: &Path, name: &str, schema: &Schema) -> CatalogError {
+    CatalogError::UnknownTable {
+        file: file.to_owned(),
+        name: name.to_owned(),
+        nearest: nearest(name, schema.tables.iter().map(|t| t.name.as_str())).map(str::to_owned),
+    }
+}
+
+/// The column of exactly this name, or an error with the nearest one.
+fn column<'a>(file: &Path, table: &'a Table, name: &str) -> Result<&'a Column, CatalogError> {
+    table.find_column(name).ok_or_else(|| CatalogError::UnknownColumn {
+        file: file.to_owned(),
+        table: table.name.clone(),
+        name: name.to_owned(),
+        nearest: nearest(name, table.columns.iter().map(|c| c.name.as_str())).map(str::to_owned),
+    })
+}
+
+/// Checks that a column can be read as `semantic`, which is declared as its `role`.
+fn check_type(
+    file: &Path,
+    table: &Table,
+    name: &str,
+    semantic: SemanticType,
+    role: &str,
+) -> Result<(), CatalogError> {
+    let column = column(file, table, name)?;
+    infer::fits(semantic, &column.data_type).map_err(|hint| CatalogError::WrongType {
+        file: file.to_owned(),
+        table: table.name.clone(),
+        column: name.to_owned(),
+        data_type: column.data_type.to_string(),
+        role: role.to_owned(),
+        hint,
+    })
+}
+
+async fn set_keys_and_times(
+    database: &Database,
+    declared: &Declared,
+    schema: &mut Schema,
+    proposals: &mut Vec<Proposal>,
+) -> Result<(), CatalogError> {
+    for table in &mut schema.tables {
+        let says = declared.tables.get(&table.name).cloned().unwrap_or_default();
+        set_declared_key_and_times(table, &says)?;
+        let infers =
+            !declared.is_complete && (says.primary_key.is_none() || says.time_column.is_none());
+        if !infers {
+            continue;
+        }
+        let counts = count_all(database, table).await?;
+        if says.primary_key.is_none()
+            && let Some(key) = infer::primary_key(&database.context, table, &counts).await?
+        {
+            proposals.push(proposal(table, format!("primary key {}", key.value), key.evidence));
+            table.primary_key = vec![key.value];
+        }
+        if says.time_column.is_none()
+            && let Some(time) = infer::time_column(table, &counts)
+        {
+            proposals.push(proposal(table, format!("time column {}", time.value), time.evidence));
+            table.time_column = Some(time.value);
+        }
+    }
+    Ok(())
+}
+
+fn set_declared_key_and_times(table: &mut Table, says: &DeclaredTable) -> Result<(), CatalogError> {
+    for name in says.primary_key.iter().flatten() {
+        column(&says.file, table, name)?;
+    }
+    let time = says.time_column.clone().flatten();
+    for (name, role) in [(&time, "a time column"), (&says.end_time_column, "an end time column")] {
+        if let Some(name) = name {
+            check_type(&says.file, table, name, SemanticType::Timestamp, role)?;
+        }
+    }
+    table.primary_key = says.primary_key.clone().unwrap_or_default();
+    table.time_column = time;
+    table.end_time_column = says.end_time_column.clone();
+    Ok(())
+}
+
+async fn count_all(database: &Database, table: &Table) -> Result<TableStatistics, CatalogError> {
+    let relation = format!("SELECT * FROM {}", quoted(&table.name));
+    statistics::of_relation(&database.context, &table.name, &relation, &table.columns).await
+}
+
+fn proposal(table: &Table, what: String, evidence: String) -> Proposal {
+    Proposal { table: table.name.clone(), what, evidence }
+}
+
+async fn set_links(
+    database: &Database,
+    declared: &Declared,
+    schema: &mut Schema,
+    proposals: &mut Vec<Proposal>,
+) -> Result<(), CatalogError> {
+    let mut links = Vec::new();
+    for (child, table) in (0u32..).map(TableId).zip(&schema.tables) {
+        let says = declared.tables.get(&table.name);
+        match says.and_then(|s| s.links.as_ref().map(|links| (s, links))) {
+            Some((says, written)) => {
+                for (columns, parent) in written {
+                    links.push(declared_link(&says.file, schema, child, columns, parent)?);
+                }
+            }
+            None if !declared.is_complete => {
+                for link in infer::links(&database.context, table, &schema.tables).await? {
+                    let (column, parent) = link.value;
+                    let Some(parent_id) = schema.find_table(&parent) else { continue };
+                    proposals.push(proposal(
+                        table,
+                        format!("link {column} → {parent}"),
+                        link.evidence,
+                    ));
+                    links.push(Link { child, columns: vec![column], parent: parent_id });
+                }
+            }
+            None => {}
+        }
+    }
+    links.sort_by(|a, b| (a.child, &a.columns, a.parent).cmp(&(b.child, &b.columns, b.parent)));
+    schema.links = links;
+    Ok(())
+}
+
+/// A link as declared: `columns` is a column, or several with commas between.
+fn declared_link(
+    file: &Path,
+    schema: &Schema,
+    child: TableId,
+    columns: &str,
+    parent: &str,
+) -> Result<Link, CatalogError> {
+    let table = schema.table(child);
+    let names: Vec<String> = if table.find_column(columns).is_some() {
+        vec![columns.to_owned()]
+    } else {
+        columns.split(',').map(|c| c.trim().to_owned()).collect()
+    };
+    for name in &names {
+        column(file, table, name)?;
+    }
+    let parent_id = schema.find_table(parent).ok_or_else(|| unknown_table(file, parent, schema))?;
+    let parent = schema.table(parent_id);
+    if parent.primary_key.is_empty() {
+        return Err(CatalogError::NoPrimaryKey {
+            file: file.to_owned(),
+            table: table.name.clone(),
+            columns: columns.to_owned(),
+            parent: parent.name.clone(),
+        });
+    }
+    if parent.primary_key.len() != names.len() {
+        return Err(CatalogError::LinkWidth {
+            file: file.to_owned(),
+            table: table.name.clone(),
+            columns: columns.to_owned(),
+            given: names.len(),
+            parent: parent.name.clone(),
+            needed: parent.primary_key.len(),
+        });
+    }
+    Ok(Link { child, columns: names, parent: parent_id })
+}
+
+async fn set_semantic_types(
+    database: &Database,
+    declared: &Declared,
+    schema: &mut Schema,
+    proposals: &mut Vec<Proposal>,
+) -> Result<(), CatalogError> {
+    for index in 0..schema.tables.len() {
+        let id = TableId(u32::try_from(index).unwrap_or(u32::MAX));
+        let counts = count_known(database, schema, id).await?;
+        let keys: Vec<String> = schema
+            .links_from(id)
+            .flat_map(|(_, link)| link.columns.clone())
+            .chain(schema.table(id).primary_key.clone())
+            .collect();
+        let Some(table) = schema.tables.get_mut(index) else { continue };
+        let says = declared.tables.get(&table.name).cloned().unwrap_or_default();
+        check_declared_columns(table, &says)?;
+        let name = table.name.clone();
+        for (column, counts_of_column) in table.columns.iter_mut().zip(&counts.columns) {
+            if keys.contains(&column.name) {
+                column.semantic = SemanticType::Key;
+            } else {
+                let inferred = infer::semantic_type(column, counts.rows, counts_of_column);
+                column.semantic = inferred.value;
+                let says = says.columns.get(&column.name);
+                if says.is_none_or(|s| s.semantic.is_none() && !s.ignored) {
+                    proposals.push(Proposal {
+                        table: name.clone(),
+                        what: format!("{} is {}", column.name, semantic_name(inferred.value)),
+                        evidence: inferred.evidence,
+                    });
+                }
+            }
+            apply_declared(column, says.columns.get(&column.name));
+        }
+    }
+    Ok(())
+}
+
+/// Counts over the rows known before the validation split; over all where no split is declared.
+async fn count_known(
+    database: &Database,
+    schema: &Schema,
+    id: TableId,
+) -> Result<TableStatistics, CatalogError> {
+    let table = schema.table(id);
+    let relation = match schema.val_timestamp {
+        Some(split) if table.known_from != KnownFrom::Static => format!(
+            "SELECT * FROM ({}) WHERE relcast_known_at < to_timestamp_micros({split})",
+            known_relation(schema, id)
+        ),
+        _ => format!("SELECT * FROM {}", quoted(&table.name)),
+    };
+    statistics::of_relation(&database.context, &table.name, &relation, &table.columns).await
+}
+
+fn check_declared_columns(table: &Table, says: &DeclaredTable) -> Result<(), CatalogError> {
+    for (name, column_says) in &says.columns {
+        column(&says.file, table, name)?;
+        if let Some(semantic) = column_says.semantic {
+            check_type(&says.file, table, name, semantic, semantic_name(semantic))?;
+        }
+        if column_says.planned {
+            check_type(&says.file, table, name, SemanticType::Timestamp, "planned")?;
+        }
+        if let Some(from) = &column_says.known_from {
+            check_type(&says.file, table, from, SemanticType::Timestamp, "a known_from")?;
+        }
+    }
+    Ok(())
+}
+
+fn apply_declared(column: &mut Column, says: Option<&DeclaredColumn>) {
+    let Some(says) = says else { return };
+    if let Some(semantic) = says.semantic {
+        column.semantic = semantic;
+    }
+    if says.ignored {
+        column.semantic = SemanticType::Ignored;
+    }
+    column.planned = says.planned;
+    column.known_from = says.known_from.clone();
+}
+
+/// A semantic type as it is written in `relcast.yaml`.
+pub(crate) fn semantic_name(semantic: SemanticType) -> &'static str {
+    match semantic {
+        SemanticType::Numerical => "numerical",
+        SemanticType::Categorical => "categorical",
+        SemanticType::Multicategorical => "multicategorical",
+        SemanticType::Timestamp => "timestamp",
+        SemanticType::Text => "text",
+        SemanticType::Boolean => "boolean",
+        SemanticType::Embedding => "embedding",
+        SemanticType::Key => "key",
+        SemanticType::Ignored => "ignored",
+    }
+}
+
+/// Checks the tables and keys that a task names. The label's column is the task's own, but for
+/// filling in, where it is a column of the entity table.
+fn check_task(task: &TaskManifest, schema: &Schema) -> Result<(), CatalogError> {
+    let file: PathBuf = task.directory.join("manifest.yaml");
+    let table_of = |name: &str| {
+        schema
+            .find_table(name)
+            .map(|id| schema.table(id))
+            .ok_or_else(|| unknown_table(&file, name, schema))
+    };
+    column(&file, table_of(&task.entity_table)?, &task.entity_col)?;
+    if let (Some(table), Some(name)) = (&task.dst_entity_table, &task.dst_entity_col) {
+        column(&file, table_of(table)?, name)?;
+    }
+    if task.kind == "autocomplete" {
+        column(&file, table_of(&task.entity_table)?, &task.target_col)?;
+    }
+    for (table, names) in &task.remove_columns {
+        for name in names {
+            column(&file, table_of(table)?, name)?;
+        }
+    }
+    Ok(())
+}

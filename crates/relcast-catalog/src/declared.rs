@@ -1,0 +1,138 @@
+//! What `manifest.yaml` and `relcast.yaml` declare, in one form.
+//!
+//! In `relcast.yaml` a composite key is a list under `primary_key`, and a composite foreign key
+//! is its columns in one string: `"a, b": parent`. What `relcast.yaml` says about a table goes
+//! before the manifest; `foreign_keys` replaces the manifest's of that table as a whole. A key
+//! that is there but null or empty declares "none", so nothing is inferred for it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Deserializer};
+
+use crate::error::CatalogError;
+use crate::manifest::{Names, find_manifest, read_time, read_yaml};
+use crate::schema::SemanticType;
+
+/// Everything declared about a database.
+#[derive(Debug, Default)]
+pub(crate) struct Declared {
+    /// By table name.
+    pub(crate) tables: BTreeMap<String, DeclaredTable>,
+    /// Whether a manifest declares all keys, links and times, so that none is inferred.
+    pub(crate) is_complete: bool,
+    pub(crate) val_timestamp: Option<i64>,
+    pub(crate) test_timestamp: Option<i64>,
+}
+
+/// What is declared about one table; the outer `None` stands for "nothing said".
+#[derive(Debug, Default, Clone)]
+pub(crate) struct DeclaredTable {
+    /// The file to name in errors.
+    pub(crate) file: PathBuf,
+    pub(crate) primary_key: Option<Vec<String>>,
+    pub(crate) time_column: Option<Option<String>>,
+    pub(crate) end_time_column: Option<String>,
+    /// Foreign key as written → parent table.
+    pub(crate) links: Option<BTreeMap<String, String>>,
+    pub(crate) columns: BTreeMap<String, DeclaredColumn>,
+}
+
+/// One column in `relcast.yaml`.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct DeclaredColumn {
+    /// What the column means.
+    #[serde(rename = "type")]
+    pub(crate) semantic: Option<SemanticType>,
+    pub(crate) ignored: bool,
+    pub(crate) planned: bool,
+    pub(crate) known_from: Option<String>,
+}
+
+/// `relcast.yaml`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SchemaFile {
+    val_timestamp: Option<String>,
+    test_timestamp: Option<String>,
+    tables: BTreeMap<String, Option<SchemaFileTable>>,
+}
+
+/// One table in `relcast.yaml`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SchemaFileTable {
+    #[serde(deserialize_with = "present")]
+    primary_key: Option<Option<Names>>,
+    #[serde(deserialize_with = "present")]
+    time_column: Option<Option<String>>,
+    end_time_column: Option<String>,
+    #[serde(deserialize_with = "present")]
+    foreign_keys: Option<Option<BTreeMap<String, String>>>,
+    columns: Option<BTreeMap<String, Option<DeclaredColumn>>>,
+}
+
+/// Tells a key that is null from one that isn't there.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
+}
+
+/// Reads what is declared for the database in `directory`: its manifest, then `schema_file` or
+/// else `relcast.yaml` beside it.
+pub(crate) fn read(directory: &Path, schema_file: Option<&Path>) -> Result<Declared, CatalogError> {
+    let mut declared = Declared::default();
+    if let Some((file, manifest)) = find_manifest(directory)? {
+        declared.is_complete = true;
+        declared.val_timestamp =
+            read_time(&file, "val_timestamp", manifest.val_timestamp.as_deref())?;
+        declared.test_timestamp =
+            read_time(&file, "test_timestamp", manifest.test_timestamp.as_deref())?;
+        for (name, table) in manifest.tables {
+            let table = DeclaredTable {
+                file: file.clone(),
+                primary_key: Some(table.pkey.map(Names::into_vec).unwrap_or_default()),
+                time_column: Some(table.time_col),
+                links: Some(table.fkeys.unwrap_or_default()),
+                ..DeclaredTable::default()
+            };
+            declared.tables.insert(name, table);
+        }
+    }
+    let beside = directory.join("relcast.yaml");
+    let file = match schema_file {
+        Some(file) => Some(file.to_owned()),
+        None => Some(beside).filter(|f| f.exists()),
+    };
+    if let Some(file) = file {
+        add_schema_file(&mut declared, &file)?;
+    }
+    Ok(declared)
+}
+
+fn add_schema_file(declared: &mut Declared, file: &Path) -> Result<(), CatalogError> {
+    let schema: SchemaFile = read_yaml(file)?;
+    let val = read_time(file, "val_timestamp", schema.val_timestamp.as_deref())?;
+    let test = read_time(file, "test_timestamp", schema.test_timestamp.as_deref())?;
+    declared.val_timestamp = val.or(declared.val_timestamp);
+    declared.test_timestamp = test.or(declared.test_timestamp);
+    for (name, table) in schema.tables {
+        let Some(table) = table else { continue };
+        let into = declared.tables.entry(name).or_default();
+        into.file = file.to_owned();
+        if let Some(key) = table.primary_key {
+            into.primary_key = Some(key.map(Names::into_vec).unwrap_or_default());
+        }
+        if let Some(time) = table.time_column {
+            into.time_column = Some(time);
+        }
+        if let Some(links) = table.foreign_keys {
+            into.links = Some(links.unwrap_or_default());
+        }
+        into.end_time_column = table.end_time_column.or(into.end_time_column.take());
+        for (column, says) in table.columns.unwrap_or_default() {
+            into.columns.insert(column, says.unwrap_or_default());
+        }
+    }
+    Ok(())
+}

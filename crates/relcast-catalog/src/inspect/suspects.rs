@@ -1,0 +1,192 @@
+//! From counts and names to findings.
+
+use super::{Finding, FindingKind, LinkReport, TableReport};
+use crate::names::has_word;
+use crate::schema::{KnownFrom, Schema, SemanticType, Table};
+
+/// Words of columns that are often overwritten later.
+const OVERWRITTEN: [&str; 31] = [
+    "status",
+    "state",
+    "stage",
+    "updated",
+    "modified",
+    "changed",
+    "edited",
+    "last",
+    "latest",
+    "current",
+    "total",
+    "totals",
+    "count",
+    "counts",
+    "balance",
+    "score",
+    "reputation",
+    "views",
+    "viewcount",
+    "likes",
+    "active",
+    "enabled",
+    "deleted",
+    "stock",
+    "inventory",
+    "remaining",
+    "cumulative",
+    "lifetime",
+    "rank",
+    "closed",
+    "final",
+];
+/// Words of columns that look like times, whatever their type.
+const TIME_WORDS: [&str; 12] = [
+    "date",
+    "time",
+    "timestamp",
+    "datetime",
+    "at",
+    "year",
+    "month",
+    "week",
+    "day",
+    "season",
+    "created",
+    "updated",
+];
+
+/// All findings over the counts, sorted by table, kind and column.
+pub(super) fn findings(
+    schema: &Schema,
+    tables: &[TableReport],
+    links: &[LinkReport],
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (table, report) in schema.tables.iter().zip(tables) {
+        table_findings(report, &mut findings);
+        column_findings(table, report, &mut findings);
+    }
+    for (link, report) in schema.links.iter().zip(links) {
+        link_findings(&schema.table(link.child).name, report, &mut findings);
+    }
+    findings.sort_by(|a, b| (&a.table, a.kind, &a.column).cmp(&(&b.table, b.kind, &b.column)));
+    findings
+}
+
+fn table_findings(report: &TableReport, findings: &mut Vec<Finding>) {
+    let mut add = |kind, count, text: &str| {
+        findings.push(Finding {
+            kind,
+            table: report.table.clone(),
+            column: None,
+            count: Some(count),
+            text: text.to_owned(),
+        });
+    };
+    if report.rows == 0 {
+        add(FindingKind::EmptyTable, 0, "the table has no rows");
+    }
+    if report.duplicate_keys > 0 {
+        add(
+            FindingKind::DuplicateKey,
+            report.duplicate_keys,
+            "rows repeat a primary key; remove them or declare another key",
+        );
+    }
+    if report.null_keys > 0 {
+        add(
+            FindingKind::NullKey,
+            report.null_keys,
+            "rows have NULL in their primary key; nothing can point to them",
+        );
+    }
+    if report.null_times > 0 {
+        add(
+            FindingKind::NullTime,
+            report.null_times,
+            "rows have no time from which they are known; they are left out",
+        );
+    }
+}
+
+fn column_findings(table: &Table, report: &TableReport, findings: &mut Vec<Finding>) {
+    for (column, counts) in table.columns.iter().zip(&report.columns) {
+        let mut add = |kind, count, text: &str| {
+            findings.push(Finding {
+                kind,
+                table: table.name.clone(),
+                column: Some(column.name.clone()),
+                count,
+                text: text.to_owned(),
+            });
+        };
+        if column.semantic == SemanticType::Key {
+            continue;
+        }
+        let is_time = column.semantic == SemanticType::Timestamp;
+        let is_time_column = table.time_column.as_ref() == Some(&column.name);
+        if counts.constant && report.rows > 1 {
+            let text = if counts.nulls == report.rows {
+                "every value is NULL"
+            } else {
+                "every row has the same value"
+            };
+            add(FindingKind::Constant, None, text);
+            continue;
+        }
+        if counts.near_unique && !is_time && column.semantic != SemanticType::Numerical {
+            add(
+                FindingKind::NearUnique,
+                counts.distinct,
+                "distinct values, nearly one per row; an identifier says nothing about other rows",
+            );
+        }
+        let is_declared = column.planned || column.known_from.is_some();
+        if counts.younger_cells > 0 && !is_declared {
+            add(
+                FindingKind::YoungerCells,
+                Some(counts.younger_cells),
+                "cells are later than their row; they read as NULL until then, unless declared planned",
+            );
+        }
+        let is_timed = table.known_from != KnownFrom::Static;
+        if is_timed && !is_declared && !is_time_column && has_word(&column.name, &OVERWRITTEN) {
+            add(
+                FindingKind::Overwritten,
+                None,
+                "named like a column that is overwritten in place; if it is, declare known_from or ignored",
+            );
+        }
+        if !is_timed && (is_time || has_word(&column.name, &TIME_WORDS)) {
+            add(
+                FindingKind::StaticWithTimes,
+                None,
+                "looks like a time, but the table counts as always known; declare time_column if its rows arrive over time",
+            );
+        }
+    }
+}
+
+fn link_findings(child: &str, report: &LinkReport, findings: &mut Vec<Finding>) {
+    let column = report.link.split_once('.').map(|(_, column)| column.to_owned());
+    if report.dangling > 0 {
+        findings.push(Finding {
+            kind: FindingKind::DanglingLink,
+            table: child.to_owned(),
+            column: column.clone(),
+            count: Some(report.dangling),
+            text: format!(
+                "rows point to rows that {} doesn't have; they make no edge",
+                report.parent
+            ),
+        });
+    }
+    if let Some(types) = &report.types_differ {
+        findings.push(Finding {
+            kind: FindingKind::KeyTypesDiffer,
+            table: child.to_owned(),
+            column,
+            count: None,
+            text: format!("the keys are {types}; they are compared as text"),
+        });
+    }
+}

@@ -1,0 +1,188 @@
+//! Declarations are read, merged and checked; what is wrong is named with the nearest name.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{database, error_of, folder, try_load};
+use relcast_catalog::{KnownFrom, SemanticType, load, propose_yaml};
+
+const CUSTOMERS: (&str, &str) =
+    ("customers.csv", "customer_id,name,joined\n1,Ann,2020-01-01\n2,Bo,2020-02-01\n");
+const ORDERS: (&str, &str) = (
+    "orders.csv",
+    "order_id,customer_id,created_at,updated_at,due,amount\n\
+     1,1,2020-03-01,2020-03-02,2020-04-01,1.5\n2,1,2020-03-05,2020-03-06,2020-04-05,2.5\n3,9,2020-03-07,2020-03-07,2020-04-07,2.5\n",
+);
+const MANIFEST: &str = "name: shop\nval_timestamp: '2020-03-05'\ntest_timestamp: '2020-03-06 12:00:00'\ntables:\n  \
+    customers: { pkey: customer_id, time_col: joined, fkeys: {} }\n  \
+    orders:\n    pkey: order_id\n    time_col: created_at\n    fkeys:\n      customer_id: customers\n";
+
+#[tokio::test]
+async fn a_manifest_declares_keys_links_and_times() {
+    let catalog = try_load(&[CUSTOMERS, ORDERS, ("manifest.yaml", MANIFEST)]).await.unwrap();
+    let schema = &catalog.schema;
+    assert_eq!(schema.val_timestamp, Some(1_583_366_400_000_000));
+    let orders = schema.table(schema.find_table("orders").unwrap());
+    assert_eq!(orders.primary_key, ["order_id"]);
+    assert_eq!(orders.known_from, KnownFrom::TimeColumn("created_at".to_owned()));
+    assert_eq!(schema.links.len(), 1);
+    assert_eq!(schema.link_name(&schema.links[0]), "orders.customer_id");
+    assert_eq!(orders.find_column("customer_id").unwrap().semantic, SemanticType::Key);
+    assert_eq!(orders.find_column("amount").unwrap().semantic, SemanticType::Numerical);
+}
+
+#[tokio::test]
+async fn a_schema_file_goes_before_the_manifest() {
+    let yaml = "tables:\n  orders:\n    time_column: updated_at\n    end_time_column: due\n    foreign_keys:\n    columns:\n      \
+        amount: { type: categorical }\n      due: { planned: true }\n      customer_id: { known_from: updated_at, ignored: true }\n";
+    let files = [CUSTOMERS, ORDERS, ("manifest.yaml", MANIFEST), ("relcast.yaml", yaml)];
+    let catalog = try_load(&files).await.unwrap();
+    let orders = catalog.schema.table(catalog.schema.find_table("orders").unwrap());
+    assert_eq!(orders.primary_key, ["order_id"], "what isn't said stays");
+    assert_eq!(orders.time_column.as_deref(), Some("updated_at"));
+    assert_eq!(orders.end_time_column.as_deref(), Some("due"));
+    assert!(catalog.schema.links.is_empty(), "an empty key declares none");
+    assert_eq!(orders.find_column("amount").unwrap().semantic, SemanticType::Categorical);
+    assert!(orders.find_column("due").unwrap().planned);
+    let customer = orders.find_column("customer_id").unwrap();
+    assert_eq!(
+        (customer.semantic, customer.known_from.as_deref()),
+        (SemanticType::Ignored, Some("updated_at"))
+    );
+}
+
+#[tokio::test]
+async fn composite_keys_are_lists_and_links_name_columns_with_commas() {
+    let files = [
+        ("seats.csv", "hall,seat,price\n1,1,5\n1,2,6\n2,1,7\n"),
+        ("bookings.csv", "id,hall_no,seat_no,at\n1,1,2,2020-01-01\n2,3,3,2020-01-02\n"),
+        (
+            "relcast.yaml",
+            "tables:\n  seats: { primary_key: [hall, seat] }\n  bookings:\n    foreign_keys: { \"hall_no, seat_no\": seats }\n",
+        ),
+    ];
+    let catalog = try_load(&files).await.unwrap();
+    assert_eq!(catalog.schema.link_name(&catalog.schema.links[0]), "bookings.(hall_no, seat_no)");
+    let narrow = (
+        "relcast.yaml",
+        "tables:\n  seats: { primary_key: [hall, seat] }\n  bookings: { foreign_keys: { hall_no: seats } }\n",
+    );
+    let message = error_of(&[files[0], files[1], narrow]).await;
+    assert!(message.contains("1 column(s)") && message.contains("has 2"), "{message}");
+}
+
+#[tokio::test]
+async fn wrong_names_are_errors_with_the_nearest_name() {
+    let with = |yaml: &'static str| [CUSTOMERS, ORDERS, ("relcast.yaml", yaml)];
+    let cases = [
+        ("tables: { custmers: {} }", "no table \"custmers\"", "\"customers\""),
+        ("tables: { orders: { primary_key: orderid } }", "no column \"orderid\"", "\"order_id\""),
+        (
+            "tables: { orders: { time_column: create_at } }",
+            "no column \"create_at\"",
+            "\"created_at\"",
+        ),
+        (
+            "tables: { orders: { foreign_keys: { customerid: customers } } }",
+            "no column",
+            "\"customer_id\"",
+        ),
+        (
+            "tables: { orders: { foreign_keys: { customer_id: customer } } }",
+            "no table \"customer\"",
+            "\"customers\"",
+        ),
+        (
+            "tables: { orders: { columns: { amont: { type: text } } } }",
+            "no column \"amont\"",
+            "\"amount\"",
+        ),
+        (
+            "tables: { orders: { columns: { due: { known_from: updatedat } } } }",
+            "no column",
+            "\"updated_at\"",
+        ),
+        ("tables: { orders: { primary_keys: order_id } }", "primary_keys", "primary_key"),
+        ("tables: { orders: { time_column: amount } }", "can't be a time column", "timestamp"),
+        (
+            "tables: { orders: { columns: { amount: { type: text } } } }",
+            "can't be text",
+            "needs text",
+        ),
+        (
+            "tables: { orders: { primary_key: null, columns: {} }, customers: { primary_key: [], foreign_keys: { name: orders } } }",
+            "no primary key",
+            "orders",
+        ),
+        ("val_timestamp: soon", "val_timestamp", "2020-01-31"),
+    ];
+    for (yaml, what, hint) in cases {
+        let message = error_of(&with(yaml)).await;
+        assert!(message.contains("relcast.yaml"), "{message}");
+        assert!(message.contains(what) && message.contains(hint), "{yaml}: {message}");
+    }
+    let manifest = MANIFEST.replace("  orders:\n", "  ordrs:\n");
+    let message = error_of(&[CUSTOMERS, ORDERS, ("manifest.yaml", manifest.as_str())]).await;
+    assert!(message.contains("manifest.yaml") && message.contains("\"orders\""), "{message}");
+    let manifest = MANIFEST.replace("val_timestamp", "val_timestmp");
+    let message = error_of(&[CUSTOMERS, ORDERS, ("manifest.yaml", manifest.as_str())]).await;
+    assert!(message.contains("did you mean \"val_timestamp\""), "{message}");
+}
+
+#[tokio::test]
+async fn circles_and_self_links_load() {
+    let files = [
+        ("a.csv", "id,b_id,up\n1,1,\n2,1,1\n"),
+        ("b.csv", "id,a_id\n1,2\n"),
+        (
+            "relcast.yaml",
+            "tables:\n  a: { primary_key: id, foreign_keys: { b_id: b, up: a } }\n  b: { primary_key: id, foreign_keys: { a_id: a } }\n",
+        ),
+    ];
+    let folder = folder(&files);
+    let database = database(folder.path()).await;
+    let catalog = load(&database, None).await.unwrap();
+    assert_eq!(catalog.schema.links.len(), 3);
+    assert!(catalog.schema.tables.iter().all(|t| t.known_from == KnownFrom::Static));
+    let inspection = relcast_catalog::inspect(&database, &catalog).await.unwrap();
+    assert_eq!(inspection.edges, 4);
+}
+
+#[tokio::test]
+async fn tasks_are_read_and_checked() {
+    let task = "kind: forecast\ntask_type: recommendation\nsrc_entity_table: customers\nsrc_entity_col: customer_id\n\
+        dst_entity_table: orders\ndst_entity_col: order_id\ntime_col: date\neval_k: 10\ntimedelta: 30 days\ntrain_start: '2020-01-01'\nsql: SELECT 1\n";
+    let files =
+        [CUSTOMERS, ORDERS, ("manifest.yaml", MANIFEST), ("tasks/next/manifest.yaml", task)];
+    let catalog = try_load(&files).await.unwrap();
+    let found = catalog.find_task("next").unwrap();
+    assert_eq!(
+        (found.entity_table.as_str(), found.entity_col.as_str()),
+        ("customers", "customer_id")
+    );
+    assert_eq!((found.target_col.as_str(), found.eval_k), ("order_id", Some(10)));
+    assert_eq!(found.train_start, Some(1_577_836_800_000_000));
+    let message = catalog.find_task("nxt").unwrap_err().to_string();
+    assert!(message.contains("did you mean \"next\""), "{message}");
+
+    let wrong = task.replace("customer_id", "customerid");
+    let files = [
+        CUSTOMERS,
+        ORDERS,
+        ("manifest.yaml", MANIFEST),
+        ("tasks/next/manifest.yaml", wrong.as_str()),
+    ];
+    let message = error_of(&files).await;
+    assert!(message.contains("next") && message.contains("\"customer_id\""), "{message}");
+}
+
+#[tokio::test]
+async fn a_proposed_file_reads_back_as_the_same_schema() {
+    let inferred = folder(&[CUSTOMERS, ORDERS]);
+    let catalog = load(&database(inferred.path()).await, None).await.unwrap();
+    let yaml = propose_yaml(&catalog.schema);
+    std::fs::write(inferred.path().join("relcast.yaml"), &yaml).unwrap();
+    let again = load(&database(inferred.path()).await, None).await.unwrap();
+    assert_eq!(again.schema, catalog.schema, "{yaml}");
+}

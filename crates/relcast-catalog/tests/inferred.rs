@@ -1,0 +1,169 @@
+//! Without declarations, keys, links, times and types come from names and values together.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{database, folder, try_load};
+use relcast_catalog::{KnownFrom, SemanticType, inspect, load};
+
+fn shop() -> Vec<(&'static str, String)> {
+    let mut customers = "customer_id,email,date_of_birth,signup_date,referrer_id\n".to_owned();
+    let mut orders = "id,customerId,status,created_at,delivered_at,total\n".to_owned();
+    let mut items = "order_id,line,product_id,quantity\n".to_owned();
+    let mut products = "product_id,name,category,blank,one\n".to_owned();
+    for i in 1..=40 {
+        let referrer = if i > 1 { (i / 2).to_string() } else { String::new() };
+        customers.push_str(&format!(
+            "{i},c{i}@example.org,1980-01-{:02},2020-01-{:02},{referrer}\n",
+            i % 28 + 1,
+            i % 28 + 1
+        ));
+        products.push_str(&format!(
+            "p{i},product number {i} with a rather long description of it,{},,x\n",
+            ["a", "b", "c"][i % 3]
+        ));
+    }
+    for i in 1..=200 {
+        let day = i % 28 + 1;
+        let delivered = if i % 5 == 0 { String::new() } else { format!("2020-03-{day:02}") };
+        orders.push_str(&format!(
+            "{i},{},{},2020-02-{day:02} 10:00:00,{delivered},{i}.5\n",
+            i % 40 + 1,
+            ["new", "sent"][i % 2]
+        ));
+        items.push_str(&format!("{i},1,p{},{}\n", i % 40 + 1, i % 4));
+    }
+    vec![
+        ("customers.csv", customers),
+        ("orders.csv", orders),
+        ("order_items.csv", items),
+        ("products.csv", products),
+    ]
+}
+
+#[tokio::test]
+async fn a_shop_is_understood() {
+    let files = shop();
+    let files: Vec<(&str, &str)> = files.iter().map(|(n, t)| (*n, t.as_str())).collect();
+    let folder = folder(&files);
+    let database = database(folder.path()).await;
+    let catalog = load(&database, None).await.unwrap();
+    let schema = &catalog.schema;
+    let table = |name: &str| schema.table(schema.find_table(name).unwrap());
+    assert_eq!(table("customers").primary_key, ["customer_id"]);
+    assert_eq!(table("orders").primary_key, ["id"]);
+    assert_eq!(table("products").primary_key, ["product_id"]);
+    assert_eq!(table("customers").time_column.as_deref(), Some("signup_date"));
+    assert_eq!(table("orders").time_column.as_deref(), Some("created_at"));
+    let links: Vec<String> = schema
+        .links
+        .iter()
+        .map(|l| format!("{} {}", schema.link_name(l), schema.table(l.parent).name))
+        .collect();
+    assert_eq!(
+        links,
+        [
+            "customers.referrer_id customers",
+            "order_items.order_id orders",
+            "order_items.product_id products",
+            "orders.customerId customers"
+        ]
+    );
+    assert!(matches!(table("order_items").known_from, KnownFrom::Parents(_)));
+    let semantic = |t: &str, c: &str| table(t).find_column(c).unwrap().semantic;
+    assert_eq!(semantic("orders", "status"), SemanticType::Categorical);
+    assert_eq!(semantic("orders", "total"), SemanticType::Numerical);
+    assert_eq!(semantic("products", "name"), SemanticType::Text);
+    assert_eq!(semantic("products", "category"), SemanticType::Categorical);
+    assert_eq!(semantic("products", "blank"), SemanticType::Ignored);
+    assert_eq!(semantic("products", "one"), SemanticType::Ignored);
+    assert_eq!(semantic("customers", "date_of_birth"), SemanticType::Timestamp);
+    assert!(
+        catalog
+            .proposals
+            .iter()
+            .any(|p| p.table == "orders" && p.what == "link customerId → customers")
+    );
+
+    let inspection = inspect(&database, &catalog).await.unwrap();
+    let items = inspection.tables.iter().find(|t| t.table == "order_items").unwrap();
+    assert_eq!(items.known_from, "with orders (via order_id)");
+    assert!(items.first_known.is_some());
+    let text = inspection.to_text();
+    for part in [
+        "orders.customerId",
+        "customers.referrer_id",
+        "cells are later than their row",
+        "named like a column that is overwritten",
+        "static",
+        "every value is NULL",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    let dot = inspection.to_dot();
+    assert!(dot.starts_with("digraph") && dot.contains("orders\\n200 rows"), "{dot}");
+    assert!(serde_json::to_string(&inspection).unwrap().contains("\"younger_cells\""));
+}
+
+#[tokio::test]
+async fn two_columns_that_both_count_are_no_link() {
+    let mut left = "left_id,position\n".to_owned();
+    let mut right = "right_id,rank\n".to_owned();
+    for i in 1..=30 {
+        left.push_str(&format!("{i},{i}\n"));
+        right.push_str(&format!("{i},{i}\n"));
+    }
+    let catalog = try_load(&[("lefts.csv", &left), ("rights.csv", &right)]).await.unwrap();
+    assert!(catalog.schema.links.is_empty(), "{:?}", catalog.proposals);
+}
+
+#[tokio::test]
+async fn text_keys_match_numbers_and_it_is_reported() {
+    let files = [
+        ("users.csv", "user_id,age\n1,20\n2,30\n3,40\n"),
+        (
+            "visits.csv",
+            "id,user_id,at\n1,1,2020-01-01\n2,3,2020-01-02\n3,x,2020-01-03\n4,,2020-01-04\n",
+        ),
+        ("relcast.yaml", "tables: { visits: { foreign_keys: { user_id: users } } }\n"),
+    ];
+    let folder = folder(&files);
+    let database = database(folder.path()).await;
+    let catalog = load(&database, None).await.unwrap();
+    let inspection = inspect(&database, &catalog).await.unwrap();
+    let link = &inspection.links[0];
+    assert_eq!((link.edges, link.nulls, link.dangling), (2, 1, 1));
+    assert!(link.types_differ.as_deref().unwrap().contains("Utf8"));
+}
+
+#[tokio::test]
+async fn problems_are_counted() {
+    let files = [
+        ("users.csv", "user_id,joined\n1,2020-01-01\n1,2020-01-02\n,2020-01-03\n2,\n"),
+        (
+            "visits.csv",
+            "id,user_id,at,until\n1,1,2020-01-01,2020-02-01\n2,7,2020-01-02,2020-01-01\n",
+        ),
+        ("nothing.csv", "id,x\n"),
+        (
+            "relcast.yaml",
+            "tables:\n  users: { primary_key: user_id, time_column: joined }\n  visits: { time_column: at, foreign_keys: { user_id: users } }\n",
+        ),
+    ];
+    let folder = folder(&files);
+    let database = database(folder.path()).await;
+    let catalog = load(&database, None).await.unwrap();
+    let inspection = inspect(&database, &catalog).await.unwrap();
+    let users = inspection.tables.iter().find(|t| t.table == "users").unwrap();
+    assert_eq!((users.rows, users.duplicate_keys, users.null_keys, users.null_times), (4, 1, 1, 1));
+    let visits = inspection.tables.iter().find(|t| t.table == "visits").unwrap();
+    assert_eq!(visits.columns[3].younger_cells, 1);
+    assert_eq!(
+        (inspection.links[0].edges, inspection.links[0].dangling),
+        (1, 1),
+        "a repeated key is no second edge"
+    );
+    let nothing = inspection.tables.iter().find(|t| t.table == "nothing").unwrap();
+    assert_eq!((nothing.rows, nothing.first_known), (0, None));
+}

@@ -1,0 +1,205 @@
+//! CSV files: read to memory once, so that every bad row is met when the database is opened.
+//!
+//! The types come from all rows. A text column whose every value is an ISO date or moment becomes
+//! a timestamp. For tables that don't fit into memory, Parquet is the format.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::csv::ReaderBuilder;
+use arrow::csv::reader::Format;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::error::ArrowError;
+
+use crate::error::ConnectError;
+
+const HINT: &str = "every row needs as many values as the header, in UTF-8 and separated by commas";
+
+/// Reads a CSV file with a header: its schema and rows, an empty value as NULL.
+pub(crate) fn read(path: &Path) -> Result<(SchemaRef, Vec<RecordBatch>), ConnectError> {
+    let bad =
+        |reason: String| ConnectError::Unreadable { file: path.to_owned(), reason, hint: HINT };
+    let arrow = |e: ArrowError| bad(plain(&e));
+    let format = Format::default().with_header(true);
+    let (inferred, _) =
+        format.infer_schema(open(path).map_err(|e| bad(e.to_string()))?, None).map_err(arrow)?;
+    check_header(&inferred).map_err(bad)?;
+
+    let schema = Arc::new(with_times_as_text(&inferred));
+    let source = open(path).map_err(|e| bad(e.to_string()))?;
+    let reader = ReaderBuilder::new(schema.clone()).with_format(format).build_buffered(source);
+    let batches: Vec<RecordBatch> =
+        reader.map_err(arrow)?.collect::<Result<_, _>>().map_err(arrow)?;
+    parse_times(&schema, batches).map_err(arrow)
+}
+
+/// The file from its first character on: a byte order mark is skipped.
+fn open(path: &Path) -> std::io::Result<BufReader<File>> {
+    let mut file = File::open(path)?;
+    let mut start = [0u8; 3];
+    let read = file.by_ref().take(3).read(&mut start)?;
+    let skip = if read == 3 && start == [0xef, 0xbb, 0xbf] { 3 } else { 0 };
+    file.seek(SeekFrom::Start(skip))?;
+    Ok(BufReader::with_capacity(1 << 20, file))
+}
+
+fn check_header(schema: &Schema) -> Result<(), String> {
+    let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+    if names.is_empty() {
+        return Err("the file has no header row".to_owned());
+    }
+    for (index, name) in names.iter().enumerate() {
+        if name.trim().is_empty() {
+            return Err(format!("column {} of the header has no name", index + 1));
+        }
+        if names.iter().take(index).any(|n| n == name) {
+            return Err(format!("the header names column {name:?} twice"));
+        }
+    }
+    Ok(())
+}
+
+fn with_times_as_text(schema: &Schema) -> Schema {
+    let fields: Vec<Field> = schema
+        .fields()
+        .iter()
+        .map(|f| match f.data_type() {
+            DataType::Boolean | DataType::Int64 | DataType::Float64 => f.as_ref().clone(),
+            _ => Field::new(f.name(), DataType::Utf8, true),
+        })
+        .collect();
+    Schema::new(fields)
+}
+
+/// Turns text columns into timestamps where every value of every batch is one.
+fn parse_times(
+    schema: &SchemaRef,
+    batches: Vec<RecordBatch>,
+) -> Result<(SchemaRef, Vec<RecordBatch>), ArrowError> {
+    let mut fields = schema.fields().to_vec();
+    let mut columns: Vec<Vec<ArrayRef>> = batches.iter().map(|b| b.columns().to_vec()).collect();
+    for (index, field) in schema.fields().iter().enumerate() {
+        if field.data_type() != &DataType::Utf8 {
+            continue;
+        }
+        let texts: Vec<&ArrayRef> = columns.iter().filter_map(|c| c.get(index)).collect();
+        let Some(times) = find_times(&texts) else { continue };
+        if let Some(field) = fields.get_mut(index) {
+            let time = DataType::Timestamp(TimeUnit::Microsecond, None);
+            *field = Arc::new(Field::new(field.name(), time, true));
+        }
+        for (batch, array) in columns.iter_mut().zip(times) {
+            if let Some(place) = batch.get_mut(index) {
+                *place = array;
+            }
+        }
+    }
+    let schema = Arc::new(Schema::new(fields));
+    let batches = columns
+        .into_iter()
+        .map(|c| RecordBatch::try_new(schema.clone(), c))
+        .collect::<Result<_, _>>()?;
+    Ok((schema, batches))
+}
+
+/// The columns as timestamps, if there is a value at all and each is an ISO date or moment.
+fn find_times(texts: &[&ArrayRef]) -> Option<Vec<ArrayRef>> {
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    let utc = DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()));
+    let plain = DataType::Timestamp(TimeUnit::Microsecond, None);
+    let mut seen = false;
+    let mut times = Vec::with_capacity(texts.len());
+    for text in texts {
+        let strings = text.as_any().downcast_ref::<StringArray>()?;
+        if !strings.iter().flatten().all(starts_like_a_date) {
+            return None;
+        }
+        seen |= strings.null_count() < strings.len();
+        let zoned = cast_with_options(text, &utc, &options).ok()?;
+        times.push(cast_with_options(&zoned, &plain, &options).ok()?);
+    }
+    seen.then_some(times)
+}
+
+/// Whether a value begins with `yyyy-mm-dd`.
+fn starts_like_a_date(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    bytes.len() >= 10
+        && bytes.iter().take(10).enumerate().all(|(i, b)| match i {
+            4 | 7 => *b == b'-',
+            _ => b.is_ascii_digit(),
+        })
+}
+
+/// The message of an Arrow error without its category.
+fn plain(error: &ArrowError) -> String {
+    match error {
+        ArrowError::CsvError(text) | ArrowError::ParseError(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use arrow::array::TimestampMicrosecondArray;
+
+    fn read_text(text: &str) -> Result<(SchemaRef, Vec<RecordBatch>), ConnectError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.csv");
+        std::fs::write(&path, text).unwrap();
+        read(&path)
+    }
+
+    fn type_of(text: &str) -> DataType {
+        read_text(text).unwrap().0.field(0).data_type().clone()
+    }
+
+    #[test]
+    fn types_come_from_all_rows() {
+        assert_eq!(type_of("a,b\n1,x\n2,y\n"), DataType::Int64);
+        assert_eq!(type_of("a,b\n1,x\n2.5,y\n"), DataType::Float64);
+        assert_eq!(type_of("a,b\n1,x\n2.5,y\nz,y\n"), DataType::Utf8);
+        assert_eq!(type_of("a,b\ntrue,x\nfalse,y\n"), DataType::Boolean);
+        assert_eq!(type_of("a,b\n,x\n,y\n"), DataType::Utf8);
+        assert_eq!(type_of("\u{feff}a,b\n"), DataType::Utf8);
+    }
+
+    #[test]
+    fn moments_of_several_zones_become_utc() {
+        let text = "t,n\n2020-01-01,1\n2020-01-01 12:00:00,2\n2020-01-01T12:00:00.5+02:00,3\n,4\n2020-01-01T12:00:00Z,5\n";
+        let (_, batches) = read_text(text).unwrap();
+        let times =
+            batches[0].column(0).as_any().downcast_ref::<TimestampMicrosecondArray>().unwrap();
+        let day = 1_577_836_800_000_000i64;
+        let hour = 3_600_000_000i64;
+        let expected = [
+            Some(day),
+            Some(day + 12 * hour),
+            Some(day + 10 * hour + 500_000),
+            None,
+            Some(day + 12 * hour),
+        ];
+        assert_eq!(times.iter().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn one_value_that_is_no_time_keeps_a_column_text() {
+        assert_eq!(type_of("a,b\n2020-01-01,x\nsoon,y\n"), DataType::Utf8);
+        assert_eq!(type_of("a,b\n2020-13-01,x\n"), DataType::Utf8);
+    }
+
+    #[test]
+    fn ragged_rows_and_bad_headers_are_named() {
+        let ragged = read_text("a,b\n1,2\n3\n").unwrap_err().to_string();
+        assert!(ragged.contains("t.csv") && ragged.contains("line"), "{ragged}");
+        let twice = read_text("a,a\n1,2\n").unwrap_err().to_string();
+        assert!(twice.contains("twice"), "{twice}");
+        assert!(read_text("").unwrap_err().to_string().contains("no header"));
+    }
+}

@@ -1,0 +1,187 @@
+//! A folder of files as one SQL session.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use datafusion::common::TableReference;
+use datafusion::datasource::MemTable;
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+use crate::error::ConnectError;
+use crate::{csv, fingerprint, normalise, parquet};
+
+/// An open database: its tables, ready to be queried.
+///
+/// Every table is registered under its own name with normalised columns: timestamps are
+/// `Timestamp(Microsecond, None)` in UTC, strings are `Utf8`. Identifiers keep their case.
+#[derive(Clone)]
+pub struct Database {
+    /// The session that knows all tables.
+    pub context: SessionContext,
+    /// The folder that was opened; `manifest.yaml`, `relcast.yaml` and `tasks` lie in it.
+    pub directory: PathBuf,
+    /// The names of the tables, sorted.
+    pub tables: Vec<String>,
+    /// Hash of names, sizes and contents of the tables' files (not of what declares their keys).
+    pub fingerprint: String,
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Database")
+            .field("directory", &self.directory)
+            .field("tables", &self.tables)
+            .field("fingerprint", &self.fingerprint)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a database is opened.
+#[derive(Debug, Clone, Default)]
+pub struct OpenOptions {
+    /// Threads that a query may use; by default one per processor.
+    pub threads: Option<usize>,
+}
+
+/// Opens the database at `db` with default options; see [`open_with`].
+///
+/// # Errors
+/// As [`open_with`].
+pub async fn open(db: &str) -> Result<Database, ConnectError> {
+    open_with(db, &OpenOptions::default()).await
+}
+
+/// Opens a directory in RelBench layout (`db/*.parquet`) or a bare folder of Parquet and CSV
+/// files; each file is one table, named by its stem.
+///
+/// # Errors
+/// When the source is no such directory or holds no table, when a file can't be read, or when a
+/// time doesn't fit into microseconds. The error names the file and says what to do.
+pub async fn open_with(db: &str, options: &OpenOptions) -> Result<Database, ConnectError> {
+    refuse_servers(db)?;
+    let directory = Path::new(db);
+    let files = table_files(directory)?;
+    let context = session(options);
+    for (table, path) in &files {
+        register(&context, table, path).await?;
+    }
+    let paths: Vec<&PathBuf> = files.values().collect();
+    let fingerprint =
+        fingerprint::of_files(&paths).map_err(|(index, e)| ConnectError::Unreadable {
+            file: paths.get(index).map(|p| p.to_path_buf()).unwrap_or_default(),
+            reason: e.to_string(),
+            hint: "check its permissions",
+        })?;
+    Ok(Database {
+        context,
+        directory: directory.to_owned(),
+        tables: files.into_keys().collect(),
+        fingerprint,
+    })
+}
+
+fn refuse_servers(db: &str) -> Result<(), ConnectError> {
+    let Some((scheme, _)) = db.split_once("://") else { return Ok(()) };
+    Err(ConnectError::NotYet {
+        what: format!("reading from {scheme}://"),
+        hint: "export the tables as Parquet or CSV files into one folder and give that folder",
+    })
+}
+
+/// A session as all of relcast expects it.
+fn session(options: &OpenOptions) -> SessionContext {
+    let mut config = SessionConfig::new().with_information_schema(true);
+    if let Some(threads) = options.threads {
+        config = config.with_target_partitions(threads.max(1));
+    }
+    let settings = config.options_mut();
+    settings.sql_parser.enable_ident_normalization = false;
+    settings.execution.parquet.schema_force_view_types = false;
+    settings.execution.parquet.binary_as_string = false;
+    SessionContext::new_with_config(config)
+}
+
+/// The files that hold tables, by table name: those of the folder `db`, or of `directory` itself.
+fn table_files(directory: &Path) -> Result<BTreeMap<String, PathBuf>, ConnectError> {
+    if !directory.exists() {
+        return Err(ConnectError::NoDirectory { path: directory.to_owned() });
+    }
+    if !directory.is_dir() {
+        return Err(ConnectError::NotADirectory { path: directory.to_owned() });
+    }
+    let inner = directory.join("db");
+    let mut files = BTreeMap::new();
+    if inner.is_dir() {
+        files = files_in(&inner)?;
+    }
+    if files.is_empty() {
+        files = files_in(directory)?;
+    }
+    if files.is_empty() {
+        return Err(ConnectError::NoTables { path: directory.to_owned() });
+    }
+    Ok(files)
+}
+
+fn files_in(folder: &Path) -> Result<BTreeMap<String, PathBuf>, ConnectError> {
+    let unreadable = |e: std::io::Error| ConnectError::Unreadable {
+        file: folder.to_owned(),
+        reason: e.to_string(),
+        hint: "check the folder's permissions",
+    };
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        if path.is_file() && format_of(&path).is_some() {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for path in paths {
+        let Some(stem) = path.file_stem().and_then(|s| s.to_str()) else { continue };
+        if stem.starts_with('.') {
+            continue;
+        }
+        if let Some(first) = files.get(stem) {
+            return Err(ConnectError::SameTable {
+                table: stem.to_owned(),
+                first: first.clone(),
+                second: path,
+            });
+        }
+        files.insert(stem.to_owned(), path);
+    }
+    Ok(files)
+}
+
+enum Format {
+    Parquet,
+    Csv,
+}
+
+fn format_of(path: &Path) -> Option<Format> {
+    let extension = path.extension()?.to_str()?;
+    if extension.eq_ignore_ascii_case("parquet") {
+        Some(Format::Parquet)
+    } else if extension.eq_ignore_ascii_case("csv") {
+        Some(Format::Csv)
+    } else {
+        None
+    }
+}
+
+async fn register(context: &SessionContext, table: &str, path: &Path) -> Result<(), ConnectError> {
+    let frame = match format_of(path) {
+        Some(Format::Csv) => {
+            let (schema, batches) = csv::read(path)?;
+            let memory = MemTable::try_new(schema, vec![batches])?;
+            normalise::normalised_frame(context.read_table(Arc::new(memory))?, &[])?
+        }
+        _ => parquet::read(context, path).await?,
+    };
+    tracing::debug!(table, file = %path.display(), "table registered");
+    context.register_table(TableReference::bare(table), frame.into_view())?;
+    Ok(())
+}

@@ -1,0 +1,21 @@
+//! Sources and sinks: where tables come from and where predictions go.
+//!
+//! [`open`] reads a folder of Parquet and CSV files into one DataFusion session in which every
+//! table has normalised columns; [`write`] puts record batches into a Parquet file, a CSV file or
+//! a SQLite table, whole or not at all. Nothing here knows keys, links or times.
+
+mod csv;
+mod database;
+mod error;
+mod fingerprint;
+mod json;
+mod normalise;
+mod parquet;
+mod sink;
+mod sqlite;
+mod target;
+
+pub use database::{Database, OpenOptions, open, open_with};
+pub use error::ConnectError;
+pub use sink::write;
+pub use target::Target;

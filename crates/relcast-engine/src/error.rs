@@ -1,0 +1,170 @@
+//! What can go wrong in the home folder, the registry and the artefacts.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An error of the engine: what is wrong, where, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The home folder cannot be used.
+    #[error("cannot write to the home folder {}: {source}", path.display())]
+    Home {
+        /// The home folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A file or folder of the home folder cannot be read or written.
+    #[error("cannot {doing} {}: {source}", path.display())]
+    File {
+        /// What was being done, as a verb: `read`, `write`.
+        doing: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Another process holds the model's lock.
+    #[error("{} is writing model \"{model}\"", holder_text(.process.as_ref()))]
+    Locked {
+        /// The model.
+        model: String,
+        /// The process that holds the lock, where it is known.
+        process: Option<u32>,
+    },
+    /// A name that cannot be a model's.
+    #[error(
+        "\"{name}\" cannot be the name of a model: a name has 1 to 100 letters, digits, \
+         \"_\", \"-\" or \".\", and starts with a letter, a digit or \"_\""
+    )]
+    ModelName {
+        /// The name.
+        name: String,
+    },
+    /// The registry has no such model.
+    #[error("no model \"{model}\"{}", nearest_text(.nearest.as_deref()))]
+    NoModel {
+        /// The name asked for.
+        model: String,
+        /// The nearest name that exists.
+        nearest: Option<String>,
+    },
+    /// The model has no such version.
+    #[error("model \"{model}\" has no version {version}; it has {existing}")]
+    NoVersion {
+        /// The model.
+        model: String,
+        /// The version asked for.
+        version: i64,
+        /// The versions that exist, as text.
+        existing: String,
+    },
+    /// The registry cannot be read or written.
+    #[error("registry {}: {source}", path.display())]
+    Registry {
+        /// The registry's file.
+        path: PathBuf,
+        /// SQLite's own error.
+        source: sqlx::Error,
+    },
+    /// The registry's tables cannot be brought to this program's version.
+    #[error("registry {}: {source}", path.display())]
+    Migration {
+        /// The registry's file.
+        path: PathBuf,
+        /// What the migration said.
+        source: sqlx::migrate::MigrateError,
+    },
+    /// A row of the registry holds what no relcast wrote.
+    #[error("registry: {place} is not valid: {message}")]
+    BadRow {
+        /// Model, version and column.
+        place: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A file of an artefact is missing or is not what was written.
+    #[error("artefact {}: {message}", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A query could not be read, bound or run.
+    #[error(transparent)]
+    Query(#[from] relcast_query::QueryError),
+    /// A model could not be fitted, evaluated or used.
+    #[error(transparent)]
+    Train(#[from] relcast_train::TrainError),
+    /// Predictions could not be written.
+    #[error(transparent)]
+    Write(#[from] relcast_connect::ConnectError),
+    /// A column could not be laid out.
+    #[error(transparent)]
+    Arrow(#[from] arrow::error::ArrowError),
+    /// Something could not be told as JSON.
+    #[error("cannot read or write JSON: {0}")]
+    Json(String),
+    /// The database is not the one the model was trained on.
+    #[error("the schema has changed since model \"{model}\" was trained: {difference}")]
+    SchemaChanged {
+        /// The model.
+        model: String,
+        /// What differs first.
+        difference: String,
+    },
+    /// A document's name cannot be a file name of an artefact.
+    #[error("\"{name}\" cannot be the name of a document in an artefact")]
+    DocumentName {
+        /// The name.
+        name: String,
+    },
+}
+
+impl EngineError {
+    /// What a person can do about it, where something can be said.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Home { .. } => "name a folder you can write to with --home DIR",
+            Self::Locked { .. } => "wait until it has finished, or train under another name",
+            Self::NoModel { .. } | Self::NoVersion { .. } => "`relcast models list` shows them all",
+            Self::Migration { source: sqlx::migrate::MigrateError::VersionMissing(_), .. } => {
+                "a newer relcast wrote this home folder: use that one, or another --home DIR"
+            }
+            Self::Registry { .. } | Self::Migration { .. } | Self::BadRow { .. } => {
+                "if the file is damaged, restore it from a copy, or start anew with --home DIR"
+            }
+            Self::Corrupt { .. } => "train the model again, or drop this version",
+            Self::SchemaChanged { .. } => "train the model again on the database as it is now",
+            Self::Query(_) | Self::Train(_) | Self::Write(_) | Self::Arrow(_) | Self::Json(_) => {
+                return None;
+            }
+            Self::File { .. } | Self::ModelName { .. } | Self::DocumentName { .. } => return None,
+        };
+        Some(hint.to_owned())
+    }
+
+    /// Wraps an error of the JSON library.
+    pub(crate) fn json(error: impl std::fmt::Display) -> Self {
+        Self::Json(error.to_string())
+    }
+
+    /// Wraps an error of the operating system with what was being done to which file.
+    pub(crate) fn file(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { doing, path, source }
+    }
+}
+
+fn holder_text(process: Option<&u32>) -> String {
+    process.map_or_else(
+        || "another process".to_owned(),
+        |process| format!("another process ({process})"),
+    )
+}
+
+fn nearest_text(nearest: Option<&str>) -> String {
+    nearest.map(|name| format!("; did you mean \"{name}\"?")).unwrap_or_default()
+}

@@ -1,0 +1,259 @@
+//! The home folder: where the registry, artefacts, graphs and created tables live.
+//!
+//! Owns the folder's layout and the lock that lets one process at a time write a model.
+//! Promises that an opened home can be written to, and that a lock never outlives its process.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::error::EngineError;
+
+/// How often a waiting writer looks whether the lock is free.
+const LOCK_POLL: Duration = Duration::from_millis(50);
+
+/// A home folder that exists and can be written to.
+#[derive(Debug, Clone)]
+pub struct Home {
+    path: PathBuf,
+}
+
+impl Home {
+    /// Opens the home folder at `path`, creating it and its parts where they are missing.
+    ///
+    /// # Errors
+    /// [`EngineError::Home`] if the folder cannot be created or a file cannot be written in it.
+    pub fn open(path: &Path) -> Result<Self, EngineError> {
+        let home = Self { path: path.to_owned() };
+        home.create_parts()
+            .map_err(|source| EngineError::Home { path: path.to_owned(), source })?;
+        Ok(home)
+    }
+
+    fn create_parts(&self) -> std::io::Result<()> {
+        for part in [self.artefacts(), self.path.join("graph"), self.tables(), self.locks()] {
+            fs::create_dir_all(part)?;
+        }
+        let mut probe = tempfile::Builder::new().prefix(".probe").tempfile_in(&self.path)?;
+        probe.write_all(b"relcast")?;
+        probe.close()
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The registry's file.
+    #[must_use]
+    pub fn registry_file(&self) -> PathBuf {
+        self.path.join("registry.db")
+    }
+
+    /// The folder with one folder per model.
+    #[must_use]
+    pub fn artefacts(&self) -> PathBuf {
+        self.path.join("artifacts")
+    }
+
+    /// The folder of the graph snapshot with this fingerprint; it may not exist yet.
+    #[must_use]
+    pub fn graph(&self, fingerprint: &str) -> PathBuf {
+        self.path.join("graph").join(fingerprint)
+    }
+
+    /// The folder of tables that SQL created.
+    #[must_use]
+    pub fn tables(&self) -> PathBuf {
+        self.path.join("tables")
+    }
+
+    fn locks(&self) -> PathBuf {
+        self.path.join("locks")
+    }
+
+    /// Takes the lock of `model`, waiting up to `patience` for a process that holds it.
+    ///
+    /// Blocks the calling thread while it waits. The operating system frees the lock when the
+    /// process ends, however it ends.
+    ///
+    /// # Errors
+    /// [`EngineError::Locked`] if the lock is still held by then, [`EngineError::ModelName`] for a
+    /// name that no model can have.
+    pub fn lock_model(&self, model: &str, patience: Duration) -> Result<ModelLock, EngineError> {
+        check_model_name(model)?;
+        let path = self.locks().join(format!("{model}.lock"));
+        let mut file = open_lock_file(&path)?;
+        if !wait_for_lock(&file, &path, patience)? {
+            return Err(EngineError::Locked {
+                model: model.to_owned(),
+                process: holder(&mut file),
+            });
+        }
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| write!(file, "{}", std::process::id()))
+            .map_err(EngineError::file("write", &path))?;
+        Ok(ModelLock { model: model.to_owned(), _file: file })
+    }
+
+    /// Lets one opening of the registry run at a time: two must not create its tables together.
+    ///
+    /// Waits on a thread of its own, since whoever holds the lock may need this one.
+    pub(crate) async fn lock_registry(&self) -> Result<File, EngineError> {
+        let path = self.path.join("registry.lock");
+        let file = open_lock_file(&path)?;
+        let locked = tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await;
+        locked
+            .unwrap_or_else(|ended| Err(std::io::Error::other(ended)))
+            .map_err(EngineError::file("lock", &path))
+    }
+}
+
+/// The right to write one model, held until dropped.
+#[derive(Debug)]
+pub struct ModelLock {
+    model: String,
+    _file: File,
+}
+
+impl ModelLock {
+    /// The model that may be written.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+}
+
+/// Checks that `name` can be a model's: it is also the name of a folder.
+///
+/// # Errors
+/// [`EngineError::ModelName`] with the rule.
+pub fn check_model_name(name: &str) -> Result<(), EngineError> {
+    let allowed = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let starts_well = name.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+    if starts_well && name.chars().count() <= 100 && name.len() <= 200 && name.chars().all(allowed)
+    {
+        Ok(())
+    } else {
+        Err(EngineError::ModelName { name: name.to_owned() })
+    }
+}
+
+fn open_lock_file(path: &Path) -> Result<File, EngineError> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(EngineError::file("open", path))
+}
+
+/// Whether the lock was free, or became free, within `patience`.
+fn wait_for_lock(file: &File, path: &Path, patience: Duration) -> Result<bool, EngineError> {
+    let start = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::Error(source)) => {
+                return Err(EngineError::file("lock", path)(source));
+            }
+            Err(TryLockError::WouldBlock) => {}
+        }
+        let left = patience.saturating_sub(start.elapsed());
+        if left.is_zero() {
+            return Ok(false);
+        }
+        std::thread::sleep(left.min(LOCK_POLL));
+    }
+}
+
+/// The process whose number the lock's holder left in the file.
+fn holder(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opening_twice_keeps_what_is_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("deep/home");
+        let home = Home::open(&path).unwrap();
+        fs::write(home.artefacts().join("note"), "kept").unwrap();
+        Home::open(&path).unwrap();
+        assert_eq!(fs::read_to_string(home.artefacts().join("note")).unwrap(), "kept");
+        assert!(
+            fs::read_dir(&path).unwrap().all(|entry| {
+                !entry.unwrap().file_name().to_string_lossy().starts_with(".probe")
+            })
+        );
+    }
+
+    #[test]
+    fn a_home_below_a_file_is_refused_with_a_hint() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = Home::open(&file.join("home")).unwrap_err();
+        assert!(error.to_string().starts_with("cannot write to the home folder "), "{error}");
+        assert_eq!(error.hint().unwrap(), "name a folder you can write to with --home DIR");
+    }
+
+    #[test]
+    fn a_second_writer_waits_then_fails_and_names_the_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::open(directory.path()).unwrap();
+        let first = home.lock_model("churn", Duration::ZERO).unwrap();
+        let start = Instant::now();
+        let error = home.lock_model("churn", Duration::from_millis(120)).unwrap_err();
+        assert!(start.elapsed() >= Duration::from_millis(120));
+        let expected =
+            format!("another process ({}) is writing model \"churn\"", std::process::id());
+        assert_eq!(error.to_string(), expected);
+        home.lock_model("other", Duration::ZERO).unwrap();
+        drop(first);
+        home.lock_model("churn", Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn a_second_writer_gets_the_lock_once_it_is_free() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::open(directory.path()).unwrap();
+        let first = home.lock_model("churn", Duration::ZERO).unwrap();
+        let waiting = std::thread::spawn({
+            let home = home.clone();
+            move || home.lock_model("churn", Duration::from_secs(30)).map(drop)
+        });
+        std::thread::sleep(Duration::from_millis(100));
+        drop(first);
+        waiting.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_lock_file_left_by_a_dead_process_holds_nobody_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::open(directory.path()).unwrap();
+        fs::write(home.locks().join("churn.lock"), "999999").unwrap();
+        home.lock_model("churn", Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn names_that_would_leave_the_folder_are_refused() {
+        for name in ["", "..", ".hidden", "a/b", "a\\b", "-x", "a b", "x\0", &"a".repeat(101)] {
+            let error = check_model_name(name).unwrap_err();
+            assert!(matches!(error, EngineError::ModelName { .. }), "{name:?}");
+        }
+        for name in ["churn", "churn-v2", "_x", "2024.model", "größe"] {
+            check_model_name(name).unwrap();
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The record of what was run: when it started, how it ended.
+
+use serde::Serialize;
+use sqlx::Row;
+
+use crate::error::EngineError;
+use crate::registry::{Registry, now};
+
+/// What a run did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunKind {
+    /// Trained a version.
+    Train,
+    /// Evaluated a version.
+    Evaluate,
+    /// Predicted with a version.
+    Predict,
+}
+
+impl RunKind {
+    /// The kind as the registry stores it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Evaluate => "evaluate",
+            Self::Predict => "predict",
+        }
+    }
+}
+
+/// The number of a run; predictions written to a table carry it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct RunId(pub i64);
+
+/// One run as recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Run {
+    /// Its number.
+    pub run_id: RunId,
+    /// `train`, `evaluate` or `predict`.
+    pub kind: String,
+    /// The model's name.
+    pub model: String,
+    /// The version made or used, where it is known.
+    pub version: Option<i64>,
+    /// Microseconds, UTC.
+    pub started_at: i64,
+    /// Microseconds, UTC; none while it runs, and for a run that was interrupted.
+    pub finished_at: Option<i64>,
+    /// `running`, `done`, `failed`, or `interrupted` (its process ended without saying so).
+    pub status: String,
+    /// What went wrong, for a failed run.
+    pub error: Option<String>,
+}
+
+impl Registry {
+    /// Records that a run starts.
+    ///
+    /// A training run is started under the model's lock; so training runs of the model that are
+    /// still marked as running were interrupted, and are marked so.
+    ///
+    /// # Errors
+    /// [`EngineError::Registry`] if the registry cannot be written.
+    pub async fn start_run(&self, kind: RunKind, model: &str) -> Result<RunId, EngineError> {
+        if kind == RunKind::Train {
+            let sql = "UPDATE runs SET status = 'interrupted'
+                       WHERE kind = 'train' AND model = ? AND status = 'running'";
+            sqlx::query(sql).bind(model).execute(self.pool()).await.map_err(self.failed())?;
+        }
+        let sql = "INSERT INTO runs (kind, model, started_at, status)
+                   VALUES (?, ?, ?, 'running') RETURNING run_id";
+        sqlx::query_scalar(sql)
+            .bind(kind.name())
+            .bind(model)
+            .bind(now())
+            .fetch_one(self.pool())
+            .await
+            .map(RunId)
+            .map_err(self.failed())
+    }
+
+    /// Records that a run ended: with the version it made or used, or with what went wrong.
+    ///
+    /// # Errors
+    /// [`EngineError::Registry`] if the registry cannot be written.
+    pub async fn finish_run(
+        &self,
+        run: RunId,
+        outcome: Result<i64, &str>,
+    ) -> Result<(), EngineError> {
+        let status = if outcome.is_ok() { "done" } else { "failed" };
+        let sql = "UPDATE runs SET finished_at = ?, status = ?, version = ?, error = ?
+                   WHERE run_id = ?";
+        sqlx::query(sql)
+            .bind(now())
+            .bind(status)
+            .bind(outcome.ok())
+            .bind(outcome.err())
+            .bind(run.0)
+            .execute(self.pool())
+            .await
+            .map_err(self.failed())?;
+        Ok(())
+    }
+
+    /// The runs of a model, oldest first; they outlive its versions.
+    ///
+    /// # Errors
+    /// [`EngineError::Registry`] if the registry cannot be read.
+    pub async fn runs(&self, model: &str) -> Result<Vec<Run>, EngineError> {
+        let sql = "SELECT * FROM runs WHERE model = ? ORDER BY run_id";
+        let rows = sqlx::query(sql).bind(model).fetch_all(self.pool()).await;
+        let read = |row: &sqlx::sqlite::SqliteRow| {
+            Ok(Run {
+                run_id: RunId(row.try_get("run_id")?),
+                kind: row.try_get("kind")?,
+                model: row.try_get("model")?,
+                version: row.try_get("version")?,
+                started_at: row.try_get("started_at")?,
+                finished_at: row.try_get("finished_at")?,
+                status: row.try_get("status")?,
+                error: row.try_get("error")?,
+            })
+        };
+        rows.and_then(|rows| rows.iter().map(read).collect()).map_err(self.failed())
+    }
+}

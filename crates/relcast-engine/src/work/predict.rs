@@ -1,0 +1,132 @@
+//! `predict`: predictions for entities as a table.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
+};
+use arrow::datatypes::{Field, Schema as ArrowSchema};
+use relcast_catalog::Catalog;
+use relcast_connect::Database;
+use relcast_query::History;
+use relcast_train::dataset::{examples, seeds_of};
+use relcast_train::evaluate::{SplitName, predictions, top_classes, visible_end};
+use relcast_train::examples::Task;
+
+use super::prepare::{Prepared, prepare};
+use crate::error::EngineError;
+use crate::home::Home;
+use crate::stored::StoredModel;
+
+/// Which entities are predicted, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PredictAt {
+    /// Every entity that passes, at a moment; the newest time of the data if none is named.
+    Moment(Option<i64>),
+    /// The label rows of a split, with their labels beside the predictions.
+    Split(SplitName, History),
+}
+
+/// Predicts with `stored`: the entity's key, `cutoff`, `prediction`, `probability` or
+/// `probabilities` by task, the model and its version, and the label for a split.
+///
+/// # Errors
+/// If the schema changed since training, or a stage fails.
+pub async fn predict(
+    home: &Home,
+    database: &Database,
+    catalog: &Catalog,
+    stored: &StoredModel,
+    at: PredictAt,
+) -> Result<RecordBatch, EngineError> {
+    stored.check_schema(&catalog.schema)?;
+    let plan = stored.question.plan(&catalog.schema, &stored.set)?;
+    let task = stored.plan.fit.task.clone();
+    let prepared = prepare(home, database, catalog, plan, Some(task.clone())).await?;
+    let inputs = stored.plan.inputs(prepared.graph.clone())?;
+    let network = stored.plan.network(&stored.weights)?;
+    let (rows, seeds, end) = match at {
+        PredictAt::Moment(moment) => {
+            let cutoff = moment.unwrap_or(prepared.cutoffs.data_end);
+            let keys = prepared.plan.entities(&database.context, cutoff).await?;
+            let labels = vec![f64::NAN; keys.num_rows()];
+            let cutoffs = vec![cutoff; keys.num_rows()];
+            let seeds = seeds_of(&prepared.graph, &prepared.plan, cutoffs, keys.columns(), labels)?;
+            (keys, seeds, i64::MAX)
+        }
+        PredictAt::Split(split, history) => {
+            let rows = match split {
+                SplitName::Val => &prepared.splits.validation,
+                SplitName::Test => &prepared.splits.test,
+            };
+            let seeds = examples(&prepared.graph, &prepared.plan, &task, rows)?;
+            let keys: Vec<usize> = (1..rows.num_columns()).collect();
+            (rows.project(&keys)?, seeds, visible_end(split, history, &prepared.cutoffs))
+        }
+    };
+    let outputs = inputs.score(&network, &seeds, end, stored.plan.fit.batch_size.max(256))?;
+    let predicted = predictions(&stored.plan.fit, &outputs);
+    table(&prepared, stored, &rows, &seeds.cutoffs, &predicted)
+}
+
+fn table(
+    prepared: &Prepared,
+    stored: &StoredModel,
+    rows: &RecordBatch,
+    cutoffs: &[i64],
+    predicted: &[f64],
+) -> Result<RecordBatch, EngineError> {
+    let keys = prepared.plan.entity_columns.len();
+    let mut columns: Vec<(String, ArrayRef)> = Vec::new();
+    for (name, key) in prepared.plan.entity_columns.iter().zip(rows.columns()) {
+        columns.push((name.clone(), key.clone()));
+    }
+    let times = TimestampMicrosecondArray::from_iter_values(cutoffs.iter().copied());
+    columns.push(("cutoff".to_owned(), Arc::new(times)));
+    match &stored.plan.fit.task {
+        Task::Binary => {
+            let classes: BooleanArray = predicted.iter().map(|p| Some(*p >= 0.5)).collect();
+            columns.push(("prediction".to_owned(), Arc::new(classes)));
+            columns
+                .push(("probability".to_owned(), Arc::new(Float64Array::from(predicted.to_vec()))));
+        }
+        Task::Regression { .. } => {
+            columns
+                .push(("prediction".to_owned(), Arc::new(Float64Array::from(predicted.to_vec()))));
+        }
+        Task::Multiclass { classes } => {
+            let top = top_classes(predicted, classes.len());
+            let names: StringArray = top
+                .into_iter()
+                .map(|c| c.and_then(|c| classes.get(c)).map(String::as_str))
+                .collect();
+            columns.push(("prediction".to_owned(), Arc::new(names)));
+            let maps = predicted.chunks_exact(classes.len().max(1)).map(|row| {
+                let map: std::collections::BTreeMap<_, _> = classes.iter().zip(row).collect();
+                serde_json::to_string(&map).map_err(EngineError::json)
+            });
+            let maps: StringArray =
+                maps.collect::<Result<Vec<_>, _>>()?.into_iter().map(Some).collect();
+            columns.push(("probabilities".to_owned(), Arc::new(maps)));
+        }
+    }
+    if rows.num_columns() > keys {
+        columns.push((prepared.plan.label_column.clone(), rows.column(keys).clone()));
+    }
+    let count = cutoffs.len();
+    columns
+        .push(("model".to_owned(), Arc::new(StringArray::from(vec![stored.name.as_str(); count]))));
+    columns.push((
+        "model_version".to_owned(),
+        Arc::new(Int64Array::from(vec![stored.version; count])),
+    ));
+    let until = TimestampMicrosecondArray::from_value(prepared.cutoffs.data_end, count);
+    columns.push(("data_until".to_owned(), Arc::new(until)));
+    let fields: Vec<Field> = columns
+        .iter()
+        .map(|(name, values)| Field::new(name, values.data_type().clone(), true))
+        .collect();
+    let arrays = columns.into_iter().map(|(_, values)| values).collect();
+    Ok(RecordBatch::try_new(Arc::new(ArrowSchema::new(fields)), arrays)?)
+}

@@ -1,0 +1,135 @@
+//! `train`: from a question to a registered model.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use relcast_catalog::Catalog;
+use relcast_connect::Database;
+use relcast_train::checkpoint::CheckpointFile;
+use relcast_train::fit::{Progress, fit};
+use relcast_train::model::ModelPlan;
+use serde_json::json;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::evaluate::{EvaluationReport, evaluate_prepared};
+use super::prepare::{Prepared, Question, fit_options, prepare};
+use crate::artefact::Artefact;
+use crate::error::EngineError;
+use crate::home::Home;
+use crate::registry::{NewVersion, Registry};
+
+/// How long a second writer of one model waits for the first.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Trains a model for `question`, evaluates it and registers it as the next version of `name`.
+///
+/// An interrupted run of the same question, data and options goes on after its last whole epoch.
+///
+/// # Errors
+/// Of every stage; then nothing is registered.
+pub async fn train(
+    home: &Home,
+    registry: &Registry,
+    database: &Database,
+    catalog: &Catalog,
+    question: &Question,
+    set: &[(String, String)],
+    name: &str,
+    progress: &mut dyn Progress,
+) -> Result<EvaluationReport, EngineError> {
+    let lock = home.lock_model(name, PATIENCE)?;
+    let mut seconds = BTreeMap::new();
+    let started = Instant::now();
+    let plan = question.plan(&catalog.schema, set)?;
+    let options = fit_options(&plan.options);
+    let prepared = prepare(home, database, catalog, plan, None).await?;
+    seconds.insert("labels_and_graph".to_owned(), started.elapsed().as_secs_f64());
+
+    let started = Instant::now();
+    let model = learn(&prepared, &options)?;
+    let inputs = model.inputs(prepared.graph.clone())?;
+    let checkpoint = checkpoint_file(home, name, database, &model)?;
+    let examples = &prepared.examples;
+    let fitted = fit(
+        &inputs,
+        &model.fit,
+        &examples.train,
+        &examples.validation,
+        Some(&checkpoint),
+        progress,
+    )?;
+    seconds.insert("fit".to_owned(), started.elapsed().as_secs_f64());
+
+    let started = Instant::now();
+    let network = model.network(&fitted.weights)?;
+    let results = evaluate_prepared(&prepared, &model, &inputs, &network, None, None)?;
+    seconds.insert("evaluate".to_owned(), started.elapsed().as_secs_f64());
+
+    let mut report = EvaluationReport::new(name, 0, &prepared, &model, seconds, results);
+    let artefact = Artefact {
+        weights: fitted.weights.0,
+        documents: BTreeMap::from([
+            ("model".to_owned(), serde_json::to_value(&model).map_err(EngineError::json)?),
+            ("question".to_owned(), json!({ "question": question, "set": set })),
+            (
+                "schema".to_owned(),
+                serde_json::to_value(&catalog.schema).map_err(EngineError::json)?,
+            ),
+            ("metrics".to_owned(), serde_json::to_value(&report).map_err(EngineError::json)?),
+            ("epochs".to_owned(), json!({ "best": fitted.best_epoch, "epochs": fitted.epochs })),
+            ("versions".to_owned(), json!({ "relcast": env!("CARGO_PKG_VERSION") })),
+        ]),
+    };
+    let new = NewVersion {
+        origin: question.origin(),
+        schema_fingerprint: fingerprint(&catalog.schema)?,
+        data_fingerprint: database.fingerprint.clone(),
+        seed: model.fit.seed,
+        options: serde_json::to_value(&model.fit).map_err(EngineError::json)?,
+        metrics: serde_json::to_value(&report.results).map_err(EngineError::json)?,
+    };
+    report.version = registry.publish(&lock, &new, &artefact).await?.version;
+    checkpoint.remove()?;
+    Ok(report)
+}
+
+/// A hash of tables, columns, types, keys and links.
+fn fingerprint(schema: &relcast_catalog::Schema) -> Result<String, EngineError> {
+    let text = serde_json::to_string(schema).map_err(EngineError::json)?;
+    Ok(format!("{:032x}", xxh3_128(text.as_bytes())))
+}
+
+/// What the training rows teach before any weight is fitted.
+fn learn(
+    prepared: &Prepared,
+    options: &relcast_train::model::FitOptions,
+) -> Result<ModelPlan, EngineError> {
+    let cutoffs = &prepared.cutoffs;
+    let until = cutoffs.train.iter().copied().max().unwrap_or(i64::MIN);
+    let horizon = cutoffs.horizon.after(cutoffs.val_timestamp) - cutoffs.val_timestamp;
+    Ok(ModelPlan::learn(
+        &prepared.graph,
+        &prepared.schema,
+        prepared.plan.entity,
+        prepared.task.clone(),
+        &prepared.examples.train,
+        until,
+        horizon,
+        options,
+    )?)
+}
+
+/// A file whose name depends on everything that decides the result.
+fn checkpoint_file(
+    home: &Home,
+    name: &str,
+    database: &Database,
+    model: &ModelPlan,
+) -> Result<CheckpointFile, EngineError> {
+    let plan = serde_json::to_string(model).map_err(EngineError::json)?;
+    let identity = format!("{}\n{plan}", database.fingerprint);
+    let folder = home.artefacts().join(name);
+    std::fs::create_dir_all(&folder).map_err(EngineError::file("create", &folder))?;
+    let file = format!("checkpoint-{:032x}.json", xxh3_128(identity.as_bytes()));
+    Ok(CheckpointFile::new(&folder.join(file)))
+}

@@ -1,0 +1,5 @@
+//! Convolutions: how a row takes in what its neighbours say.
+
+mod sage;
+
+pub use sage::{Messages, SageConv};

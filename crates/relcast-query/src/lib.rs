@@ -1,0 +1,24 @@
+//! The predictive query: from `PREDICT …` or a declared task to its training table.
+//!
+//! The way through the crate: [`parse`] reads the text, [`bind`] checks it against a
+//! [`Schema`](relcast_catalog::Schema), [`LabelPlan`] is the SQL of its labels together with the
+//! rules for cutoffs and splits, and its methods run that SQL in a DataFusion session.
+//!
+//! Promises: a [`BoundQuery`] cannot exist unbound; labels are computed by one DataFusion plan;
+//! windows of the target only look ahead of the cutoff and windows of WHERE only look back.
+
+pub mod ast;
+mod bind;
+mod error;
+mod options;
+mod parser;
+mod plan;
+mod time;
+
+pub use ast::PredictiveQuery;
+pub use bind::{BoundQuery, FillIn, Item, TaskType, bind};
+pub use error::{Place, QueryError};
+pub use options::{DateKnown, Entities, History, OPTION_NAMES, OnError, OptionValue, Options};
+pub use parser::parse;
+pub use plan::{CutoffExplanation, Cutoffs, LabelExplanation, LabelPlan, Split, SplitExplanation};
+pub use time::{Horizon, Span};

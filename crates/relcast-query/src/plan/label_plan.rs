@@ -1,0 +1,177 @@
+//! [`LabelPlan`]: all that is needed to compute labels, as data.
+
+use relcast_catalog::{Schema, TableId, TaskManifest};
+use serde::{Deserialize, Serialize};
+
+use super::entities::{KeyColumn, entities_from, keys_sql, times_sql};
+use super::named::Named;
+use super::query::QueryWriter;
+use super::task;
+use crate::bind::{BoundQuery, Item, TaskType};
+use crate::error::QueryError;
+use crate::options::Options;
+use crate::time::Horizon;
+
+/// How a training table is computed: the SQL of its labels and of its entities over a relation of
+/// cutoffs, and what decides where the cutoffs lie.
+///
+/// `options` may be changed before [`LabelPlan::cutoffs`]; `options.entities` has done its work
+/// when the plan is made.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LabelPlan {
+    /// What is predicted.
+    pub task_type: TaskType,
+    /// The table predicted for.
+    pub entity: TableId,
+    /// The names of the entity's key columns in results.
+    pub entity_columns: Vec<String>,
+    /// The name of the cutoff's column in results.
+    pub cutoff_column: String,
+    /// The name of the label's column in results.
+    pub label_column: String,
+    /// How far labels look ahead; zero for filling in.
+    pub horizon: Horizon,
+    /// What lists of labels are made of.
+    pub item: Option<Item>,
+    /// The cutoff to predict at, where the query says it: microseconds, UTC.
+    pub as_of: Option<i64>,
+    /// Where splits lie and how a model is made.
+    pub options: Options,
+    /// The relation of cutoffs that the SQL reads: one column `timestamp`.
+    pub(super) timestamps: String,
+    pub(super) labels: String,
+    pub(super) eligible: String,
+    pub(super) existing: String,
+    pub(super) all: String,
+    pub(super) when: When,
+    pub(super) named: Named,
+}
+
+/// When labels are taken.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum When {
+    /// At cutoffs laid out between the first and last time that this SQL gives.
+    InWindows { extent: Option<String> },
+    /// At each row's own time, which this SQL gives.
+    AtOwnTime { times: String },
+    /// Once, when everything is known: the last time that this SQL gives. Splits go by a hash of the key.
+    Once { extent: Option<String> },
+}
+
+impl LabelPlan {
+    /// The plan of a predictive query; its results have the columns `cutoff`, the key and `label`.
+    ///
+    /// # Errors
+    /// When a key column is itself named `cutoff` or `label`.
+    pub fn from_query(query: &BoundQuery, schema: &Schema) -> Result<Self, QueryError> {
+        let (cutoff_column, label_column) = ("cutoff", "label");
+        if let Some(name) =
+            query.entity_columns.iter().find(|c| *c == cutoff_column || *c == label_column)
+        {
+            return Err(QueryError::Split {
+                message: format!(
+                    "the key column \"{name}\" has the name of a result column; give it another name in the source"
+                ),
+            });
+        }
+        let timestamps = free_name(schema);
+        let writer =
+            QueryWriter { query, schema, timestamps: &timestamps, cutoff_column, label_column };
+        let keys: Vec<KeyColumn> = query
+            .entity_columns
+            .iter()
+            .map(|c| KeyColumn { column: c.clone(), name: c.clone() })
+            .collect();
+        let when = match query.task_type {
+            TaskType::FillIn(_) => fill_in_when(schema, query.entity),
+            _ => When::InWindows { extent: writer.extent_sql() },
+        };
+        let from = entities_from(schema, query.entity, query.options.entities, &timestamps);
+        Ok(Self {
+            task_type: query.task_type,
+            entity: query.entity,
+            entity_columns: query.entity_columns.clone(),
+            cutoff_column: cutoff_column.to_owned(),
+            label_column: label_column.to_owned(),
+            horizon: query.horizon,
+            item: query.item.clone(),
+            as_of: query.as_of,
+            options: query.options.clone(),
+            labels: writer.label_sql(),
+            eligible: writer.eligible_sql(),
+            existing: keys_sql(cutoff_column, &keys, &from),
+            all: count_sql(schema, query.entity),
+            when,
+            named: Named::of(&query.selection),
+            timestamps,
+        })
+    }
+
+    /// The plan of a declared task; its results have the manifest's column names.
+    ///
+    /// # Errors
+    /// When the manifest names an unknown table or task type, lacks a horizon, or its SQL cannot be read.
+    pub fn from_task(manifest: &TaskManifest, schema: &Schema) -> Result<Self, QueryError> {
+        let parts = task::read(manifest, schema)?;
+        let key = schema.table(parts.entity).primary_key.clone();
+        let [column] = key.as_slice() else {
+            return Err(task::error(
+                manifest,
+                format!("table \"{}\" needs a primary key of one column", manifest.entity_table),
+            ));
+        };
+        let keys = [KeyColumn { column: column.clone(), name: manifest.entity_col.clone() }];
+        let timestamps = "timestamps".to_owned();
+        let from = entities_from(schema, parts.entity, parts.options.entities, &timestamps);
+        let existing = keys_sql(&manifest.time_col, &keys, &from);
+        Ok(Self {
+            task_type: parts.task_type,
+            entity: parts.entity,
+            entity_columns: vec![manifest.entity_col.clone()],
+            cutoff_column: manifest.time_col.clone(),
+            label_column: manifest.target_col.clone(),
+            horizon: parts.horizon,
+            item: parts.item,
+            as_of: None,
+            options: parts.options,
+            labels: parts.labels,
+            eligible: existing.clone(),
+            existing,
+            all: count_sql(schema, parts.entity),
+            when: parts.when,
+            named: Named::Each,
+            timestamps,
+        })
+    }
+
+    /// The SQL of the label rows over the relation `timestamps(timestamp)`: cutoff, key, label, in
+    /// the order of cutoff and key, without NULL labels.
+    #[must_use]
+    pub fn sql(&self) -> &str {
+        &self.labels
+    }
+}
+
+/// When the cells of a table are filled in.
+pub(super) fn fill_in_when(schema: &Schema, entity: TableId) -> When {
+    match times_sql(schema, entity) {
+        Some(times) => When::AtOwnTime { times },
+        None => When::Once { extent: task::whole_extent(schema) },
+    }
+}
+
+fn count_sql(schema: &Schema, entity: TableId) -> String {
+    format!(
+        "SELECT COUNT(*) AS \"count\" FROM {}",
+        relcast_catalog::quoted(&schema.table(entity).name)
+    )
+}
+
+/// A name for the relation of cutoffs that no table has.
+fn free_name(schema: &Schema) -> String {
+    let mut name = "timestamps".to_owned();
+    while schema.find_table(&name).is_some() {
+        name.push('_');
+    }
+    name
+}

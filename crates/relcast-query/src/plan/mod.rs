@@ -1,0 +1,17 @@
+//! Label plans: the SQL of the labels, the cutoffs of the splits, and running both.
+
+mod cutoffs;
+mod entities;
+mod explain;
+mod expression;
+mod label_plan;
+mod named;
+mod path;
+mod query;
+mod run;
+mod session;
+mod task;
+
+pub use cutoffs::{Cutoffs, Split};
+pub use explain::{CutoffExplanation, LabelExplanation, SplitExplanation};
+pub use label_plan::LabelPlan;

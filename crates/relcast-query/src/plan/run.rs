@@ -1,0 +1,282 @@
+//! Running a label plan: cutoffs, label rows, entities.
+
+use datafusion::arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use datafusion::arrow::compute::filter_record_batch;
+use datafusion::arrow::datatypes::TimestampMicrosecondType;
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::prelude::SessionContext;
+use relcast_catalog::{Schema, quoted};
+
+use super::cutoffs::{Cutoffs, Extent, Split, at_own_times, lay_out};
+use super::label_plan::{LabelPlan, When};
+use super::session::{collect, with_timestamps};
+use crate::error::QueryError;
+
+impl LabelPlan {
+    /// Where the cutoffs of each split lie, by the options, the source's declaration and the times
+    /// in the data. Nothing after AS OF is read where the query names one.
+    ///
+    /// # Errors
+    /// [`QueryError::Split`] when a split would be empty or splits would overlap.
+    pub async fn cutoffs(
+        &self,
+        context: &SessionContext,
+        schema: &Schema,
+    ) -> Result<Cutoffs, QueryError> {
+        let declared = (schema.val_timestamp, schema.test_timestamp);
+        match &self.when {
+            When::InWindows { extent } => {
+                let extent = self.extent(context, extent.as_deref()).await?;
+                let extent = extent.ok_or_else(|| QueryError::Split {
+                    message: "the tables that the target reads hold no times".to_owned(),
+                })?;
+                lay_out(extent, self.horizon, &self.options, declared)
+            }
+            When::AtOwnTime { times } => {
+                let sql = format!(
+                    "SELECT DISTINCT r.\"time\" FROM ({times}) AS r WHERE r.\"time\" IS NOT NULL ORDER BY r.\"time\""
+                );
+                let rows =
+                    self.run(context, &[], &sql, "reading the times of the entities").await?;
+                let mut times = times_of(&rows, 0);
+                times.retain(|t| self.as_of.is_none_or(|as_of| *t <= as_of));
+                at_own_times(&times, &self.options, declared)
+            }
+            When::Once { extent } => {
+                let extent = self.extent(context, extent.as_deref()).await?;
+                let once = self.as_of.or(extent.map(|e| e.last)).unwrap_or(0);
+                Ok(Cutoffs {
+                    train: vec![once],
+                    val: vec![once],
+                    test: vec![once],
+                    horizon: self.horizon,
+                    data_end: once,
+                    val_timestamp: once,
+                    test_timestamp: once,
+                })
+            }
+        }
+    }
+
+    /// The newest time in what the target reads, which AS OF defaults to: microseconds, UTC; none
+    /// if there are no times.
+    ///
+    /// # Errors
+    /// [`QueryError::Run`] when DataFusion fails.
+    pub async fn newest_time(&self, context: &SessionContext) -> Result<Option<i64>, QueryError> {
+        let sql = match &self.when {
+            When::InWindows { extent } | When::Once { extent } => extent.clone(),
+            When::AtOwnTime { times } => Some(format!(
+                "SELECT MIN(r.\"time\") AS \"first\", MAX(r.\"time\") AS \"last\" FROM ({times}) AS r"
+            )),
+        };
+        Ok(self.found_extent(context, sql.as_deref()).await?.map(|e| e.last))
+    }
+
+    /// The label rows at these cutoffs (microseconds, UTC; any order): cutoff, key columns, label.
+    ///
+    /// Rows are in the order of cutoff and key; rows whose label is NULL are left out. Where cells
+    /// are filled in, a row stands at its own time.
+    ///
+    /// # Errors
+    /// [`QueryError::Run`] when DataFusion fails.
+    pub async fn label_rows(
+        &self,
+        context: &SessionContext,
+        cutoffs: &[i64],
+    ) -> Result<RecordBatch, QueryError> {
+        self.run(context, cutoffs, &self.labels, "computing the labels").await
+    }
+
+    /// The label rows of one split.
+    ///
+    /// # Errors
+    /// As [`LabelPlan::label_rows`].
+    pub async fn split_rows(
+        &self,
+        context: &SessionContext,
+        cutoffs: &Cutoffs,
+        split: Split,
+    ) -> Result<RecordBatch, QueryError> {
+        let rows = self.label_rows(context, cutoffs.of(split)).await?;
+        match self.when {
+            When::Once { .. } => self.hashed_split(&rows, split),
+            When::InWindows { .. } | When::AtOwnTime { .. } => Ok(rows),
+        }
+    }
+
+    /// The keys of the entities that exist at `cutoff` and pass FOR and WHERE, in their order.
+    ///
+    /// # Errors
+    /// [`QueryError::Run`] when DataFusion fails.
+    pub async fn entities(
+        &self,
+        context: &SessionContext,
+        cutoff: i64,
+    ) -> Result<RecordBatch, QueryError> {
+        let named = self.named.rows(context, &self.entity_columns).await?;
+        let keys = self.key_list("r");
+        let mut from = format!("({}) AS r", self.eligible);
+        if let Some(named) = named {
+            let mut on = self.equal_keys("v", "r");
+            if named.has_cutoffs {
+                on.push_str(&format!(
+                    " AND v.\"relcast_cutoff\" = r.{}",
+                    quoted(&self.cutoff_column)
+                ));
+            }
+            from.push_str(&format!(" LEFT SEMI JOIN {} ON {on}", named.sql));
+        }
+        let sql = format!("SELECT {keys} FROM {from} ORDER BY {keys}");
+        self.run(context, &[cutoff], &sql, "finding the entities").await
+    }
+
+    /// What PREDICT scores: cutoff, key columns, `eligible` (passes WHERE) and `known` (exists at
+    /// the cutoff), in the order of cutoff and key.
+    ///
+    /// FOR EACH gives the entities that pass; keys that FOR names are all given. `cutoff` is not
+    /// used where the rows of FOR … IN (SELECT …) bring their own.
+    ///
+    /// # Errors
+    /// [`QueryError::Run`] when DataFusion fails.
+    pub async fn seeds(
+        &self,
+        context: &SessionContext,
+        cutoff: i64,
+    ) -> Result<RecordBatch, QueryError> {
+        let doing = "finding the entities to predict for";
+        let cutoff_column = quoted(&self.cutoff_column);
+        let order = format!("r.{cutoff_column}, {}", self.key_list("r"));
+        let Some(named) = self.named.rows(context, &self.entity_columns).await? else {
+            let sql = format!(
+                "SELECT {order}, TRUE AS \"eligible\", TRUE AS \"known\" FROM ({}) AS r ORDER BY {order}",
+                self.eligible
+            );
+            return self.run(context, &[cutoff], &sql, doing).await;
+        };
+        let mut cutoffs = vec![cutoff];
+        let mut rows = format!(
+            "SELECT DISTINCT t.\"timestamp\" AS {cutoff_column}, {} FROM {} AS t CROSS JOIN {}",
+            self.key_list("v"),
+            quoted(&self.timestamps),
+            named.sql
+        );
+        if named.has_cutoffs {
+            let distinct = format!(
+                "SELECT DISTINCT v.\"relcast_cutoff\" FROM {} WHERE v.\"relcast_cutoff\" IS NOT NULL",
+                named.sql
+            );
+            cutoffs = times_of(&self.run(context, &[], &distinct, doing).await?, 0);
+            rows = format!(
+                "SELECT DISTINCT v.\"relcast_cutoff\" AS {cutoff_column}, {} FROM {} WHERE v.\"relcast_cutoff\" IS NOT NULL",
+                self.key_list("v"),
+                named.sql
+            );
+        }
+        let on = |alias: &str| {
+            format!(
+                "{alias}.{cutoff_column} = r.{cutoff_column} AND {}",
+                self.equal_keys(alias, "r")
+            )
+        };
+        let sql = format!(
+            "SELECT {order}, l.{cutoff_column} IS NOT NULL AS \"eligible\", x.{cutoff_column} IS NOT NULL AS \"known\" FROM ({rows}) AS r LEFT JOIN ({}) AS l ON {} LEFT JOIN ({}) AS x ON {} ORDER BY {order}",
+            self.eligible,
+            on("l"),
+            self.existing,
+            on("x")
+        );
+        self.run(context, &cutoffs, &sql, doing).await
+    }
+
+    /// Runs SQL over the cutoffs and the tables of `context`.
+    pub(super) async fn run(
+        &self,
+        context: &SessionContext,
+        cutoffs: &[i64],
+        sql: &str,
+        doing: &str,
+    ) -> Result<RecordBatch, QueryError> {
+        let session = with_timestamps(context, &self.timestamps, cutoffs)
+            .await
+            .map_err(QueryError::run(doing))?;
+        tracing::debug!(cutoffs = cutoffs.len(), sql, "{doing}");
+        collect(&session, sql).await.map_err(QueryError::run(doing))
+    }
+
+    /// The first and last time of the data, the last no later than AS OF.
+    async fn extent(
+        &self,
+        context: &SessionContext,
+        sql: Option<&str>,
+    ) -> Result<Option<Extent>, QueryError> {
+        let found = self.found_extent(context, sql).await?;
+        Ok(found.map(|e| Extent {
+            first: e.first,
+            last: self.as_of.map_or(e.last, |as_of| as_of.min(e.last)),
+        }))
+    }
+
+    async fn found_extent(
+        &self,
+        context: &SessionContext,
+        sql: Option<&str>,
+    ) -> Result<Option<Extent>, QueryError> {
+        let Some(sql) = sql else { return Ok(None) };
+        let row =
+            self.run(context, &[], sql, "reading the first and last time of the data").await?;
+        Ok(match (times_of(&row, 0).first(), times_of(&row, 1).first()) {
+            (Some(first), Some(last)) => Some(Extent { first: *first, last: *last }),
+            _ => None,
+        })
+    }
+
+    fn key_list(&self, alias: &str) -> String {
+        let columns = self.entity_columns.iter().map(|c| format!("{alias}.{}", quoted(c)));
+        columns.collect::<Vec<_>>().join(", ")
+    }
+
+    fn equal_keys(&self, left: &str, right: &str) -> String {
+        let pairs =
+            self.entity_columns.iter().map(|c| format!("{left}.{0} = {right}.{0}", quoted(c)));
+        pairs.collect::<Vec<_>>().join(" AND ")
+    }
+
+    /// The rows whose key's hash falls into the split: eight tenths, one tenth, one tenth.
+    fn hashed_split(&self, rows: &RecordBatch, split: Split) -> Result<RecordBatch, QueryError> {
+        let doing = QueryError::run("splitting the rows by their keys");
+        let options = FormatOptions::default();
+        let keys = rows.columns().iter().skip(1).take(self.entity_columns.len());
+        let keys = keys
+            .map(|c| ArrayFormatter::try_new(c, &options))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|e| doing(e.into()))?;
+        let in_split = (0..rows.num_rows()).map(|row| {
+            let text =
+                keys.iter().map(|k| k.value(row).to_string()).collect::<Vec<_>>().join("\u{1f}");
+            let found = match stable_hash(&text) % 10 {
+                8 => Split::Val,
+                9 => Split::Test,
+                _ => Split::Train,
+            };
+            found == split
+        });
+        let kept = BooleanArray::from(in_split.collect::<Vec<bool>>());
+        filter_record_batch(rows, &kept).map_err(|e| doing(e.into()))
+    }
+}
+
+/// The times of a column, microseconds, UTC, without NULLs.
+fn times_of(rows: &RecordBatch, column: usize) -> Vec<i64> {
+    let column = rows.columns().get(column);
+    let times = column.and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
+    times.map(|t| t.iter().flatten().collect()).unwrap_or_default()
+}
+
+/// FNV-1a with a final mix: the same on every machine and in every version.
+fn stable_hash(text: &str) -> u64 {
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd) >> 20
+}

@@ -1,0 +1,111 @@
+//! A session that sees the tables of another and the cutoffs as one more table.
+//!
+//! The caller's session is left as it is: several plans may run at once, each with its own cutoffs.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
+use datafusion::arrow::compute::{cast, concat_batches};
+use datafusion::arrow::datatypes::{DataType, Field, Schema as ArrowSchema, TimeUnit};
+use datafusion::catalog::{
+    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
+    MemorySchemaProvider, SchemaProvider,
+};
+use datafusion::datasource::MemTable;
+use datafusion::error::Result;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::prelude::SessionContext;
+
+/// The session of `context` with `timestamps(timestamp)` beside its tables.
+///
+/// It runs on one partition: sums of floats depend on the order of their terms, and labels must
+/// not depend on the number of threads.
+pub(super) async fn with_timestamps(
+    context: &SessionContext,
+    relation: &str,
+    cutoffs: &[i64],
+) -> Result<SessionContext> {
+    let state = context.state();
+    let options = &state.config_options().catalog;
+    let (catalog_name, schema_name) =
+        (options.default_catalog.clone(), options.default_schema.clone());
+    let tables = Arc::new(MemorySchemaProvider::new());
+    if let Some(schema) = context.catalog(&catalog_name).and_then(|c| c.schema(&schema_name)) {
+        for name in schema.table_names() {
+            if let Some(table) = schema.table(&name).await? {
+                tables.register_table(name, table)?;
+            }
+        }
+    }
+    tables.deregister_table(relation)?;
+    tables.register_table(relation.to_owned(), Arc::new(timestamps_table(cutoffs)?))?;
+
+    let catalog = Arc::new(MemoryCatalogProvider::new());
+    if let Some(old) = context.catalog(&catalog_name) {
+        for name in old.schema_names().iter().filter(|n| **n != schema_name) {
+            if let Some(schema) = old.schema(name) {
+                catalog.register_schema(name, schema)?;
+            }
+        }
+    }
+    catalog.register_schema(&schema_name, tables)?;
+    let catalogs = MemoryCatalogProviderList::new();
+    for name in context.catalog_names() {
+        if let Some(other) = context.catalog(&name) {
+            catalogs.register_catalog(name, other);
+        }
+    }
+    catalogs.register_catalog(catalog_name, catalog);
+
+    let mut config = state.config().clone().with_target_partitions(1);
+    config.options_mut().sql_parser.enable_ident_normalization = false;
+    let state = SessionStateBuilder::new_from_existing(state)
+        .with_config(config)
+        .with_catalog_list(Arc::new(catalogs))
+        .build();
+    Ok(SessionContext::new_with_state(state))
+}
+
+/// The cutoffs as a table with the one column `timestamp`.
+fn timestamps_table(cutoffs: &[i64]) -> Result<MemTable> {
+    let field = Field::new("timestamp", DataType::Timestamp(TimeUnit::Microsecond, None), false);
+    let schema = Arc::new(ArrowSchema::new(vec![field]));
+    let mut cutoffs = cutoffs.to_vec();
+    cutoffs.sort_unstable();
+    cutoffs.dedup();
+    let column: ArrayRef = Arc::new(TimestampMicrosecondArray::from(cutoffs));
+    let batch = RecordBatch::try_new(Arc::clone(&schema), vec![column])?;
+    MemTable::try_new(schema, vec![vec![batch]])
+}
+
+/// All rows of a query as one batch with plain column types: texts are Utf8, times microseconds.
+pub(super) async fn collect(context: &SessionContext, sql: &str) -> Result<RecordBatch> {
+    let frame = context.sql(sql).await?;
+    let schema = Arc::new(frame.schema().as_arrow().clone());
+    let batches = frame.collect().await?;
+    let schema = batches.first().map_or(schema, RecordBatch::schema);
+    plain(&concat_batches(&schema, &batches)?)
+}
+
+fn plain(batch: &RecordBatch) -> Result<RecordBatch> {
+    let (mut fields, mut columns) = (Vec::new(), Vec::new());
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        let data_type = plain_type(field.data_type());
+        columns.push(cast(column, &data_type)?);
+        fields.push(Field::new(field.name(), data_type, true));
+    }
+    Ok(RecordBatch::try_new(Arc::new(ArrowSchema::new(fields)), columns)?)
+}
+
+fn plain_type(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
+        DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => {
+            DataType::Timestamp(TimeUnit::Microsecond, None)
+        }
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+            DataType::List(Arc::new(Field::new("item", plain_type(item.data_type()), true)))
+        }
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,221 @@
+//! Declared tasks: the manifest's DuckDB SQL in DataFusion's words, its horizon and options.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, Ident, ObjectName, ObjectNamePart,
+    SetExpr, Statement, visit_expressions_mut,
+};
+use datafusion::sql::sqlparser::dialect::DuckDbDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+use relcast_catalog::{KnownFrom, Schema, TableId, TaskManifest, quoted};
+
+use super::entities::{extent_sql, fill_in_from, times_sql};
+use super::label_plan::{When, fill_in_when};
+use crate::bind::{FillIn, Item, TaskType};
+use crate::error::{QueryError, did_you_mean};
+use crate::options::Options;
+use crate::time::{Horizon, Span};
+
+/// What a manifest says, looked up in the schema.
+pub(super) struct TaskParts {
+    pub(super) task_type: TaskType,
+    pub(super) entity: TableId,
+    pub(super) horizon: Horizon,
+    pub(super) item: Option<Item>,
+    pub(super) options: Options,
+    pub(super) labels: String,
+    pub(super) when: When,
+}
+
+pub(super) fn error(manifest: &TaskManifest, message: impl Into<String>) -> QueryError {
+    QueryError::Task { task: manifest.name.clone(), message: message.into() }
+}
+
+pub(super) fn read(manifest: &TaskManifest, schema: &Schema) -> Result<TaskParts, QueryError> {
+    let entity = find_table(manifest, schema, &manifest.entity_table)?;
+    let options = Options {
+        train_start: manifest.train_start,
+        num_eval_timestamps: Some(manifest.num_eval_timestamps.map_or(1, |n| n as usize)),
+        ..Options::default()
+    };
+    let task_type = task_type(manifest)?;
+    let Some(sql) = &manifest.sql else {
+        return fill_in(manifest, schema, entity, task_type, options);
+    };
+    let horizon = horizon(manifest)?;
+    let labels = label_sql(manifest, task_type, &translated(manifest, sql, horizon)?);
+    let item = match (&manifest.dst_entity_table, &manifest.dst_entity_col) {
+        (Some(table), Some(column)) => {
+            Some(Item { table: Some(find_table(manifest, schema, table)?), column: column.clone() })
+        }
+        _ => None,
+    };
+    let when = When::InWindows { extent: whole_extent(schema) };
+    Ok(TaskParts { task_type, entity, horizon, item, options, labels, when })
+}
+
+/// The first and the last time in any table with a time column.
+pub(super) fn whole_extent(schema: &Schema) -> Option<String> {
+    let timed = (0u32..).map(TableId).zip(&schema.tables);
+    let timed = timed.filter(|(_, t)| matches!(t.known_from, KnownFrom::TimeColumn(_)));
+    let times: Vec<String> = timed.filter_map(|(id, _)| times_sql(schema, id)).collect();
+    extent_sql(&times)
+}
+
+fn find_table(manifest: &TaskManifest, schema: &Schema, name: &str) -> Result<TableId, QueryError> {
+    schema.find_table(name).ok_or_else(|| {
+        let hint = did_you_mean(name, schema.tables.iter().map(|t| t.name.as_str()));
+        let hint = hint.map(|h| format!("; {h}")).unwrap_or_default();
+        error(manifest, format!("no table \"{name}\"{hint}"))
+    })
+}
+
+fn task_type(manifest: &TaskManifest) -> Result<TaskType, QueryError> {
+    const KNOWN: [&str; 6] = [
+        "binary_classification",
+        "regression",
+        "multiclass_classification",
+        "multilabel_classification",
+        "recommendation",
+        "link_prediction",
+    ];
+    match manifest.task_type.as_str() {
+        "binary_classification" => Ok(TaskType::Binary),
+        "regression" => Ok(TaskType::Regression),
+        "multiclass_classification" => Ok(TaskType::Multiclass),
+        "multilabel_classification" => Ok(TaskType::Multilabel),
+        "recommendation" | "link_prediction" => {
+            Ok(TaskType::Ranking { k: manifest.eval_k.map_or(10, |k| k as usize) })
+        }
+        other => {
+            let hint = did_you_mean(other, KNOWN)
+                .unwrap_or_else(|| format!("known are {}", KNOWN.join(", ")));
+            Err(error(manifest, format!("no task type \"{other}\"; {hint}")))
+        }
+    }
+}
+
+fn horizon(manifest: &TaskManifest) -> Result<Horizon, QueryError> {
+    let text = manifest.horizon.as_ref().or(manifest.timedelta.as_ref());
+    let text = text.ok_or_else(|| {
+        error(manifest, "it has neither timedelta nor horizon; add one, such as 30 days")
+    })?;
+    match Span::parse(text) {
+        Some(span) if span.comparable() > 0 => Ok(span),
+        _ => Err(error(
+            manifest,
+            format!("\"{text}\" is no horizon; write one such as 30 days or 1 year"),
+        )),
+    }
+}
+
+/// A cell of the entity's own row as label, at the row's own time.
+fn fill_in(
+    manifest: &TaskManifest,
+    schema: &Schema,
+    entity: TableId,
+    task_type: TaskType,
+    options: Options,
+) -> Result<TaskParts, QueryError> {
+    let kind = match task_type {
+        TaskType::Binary => FillIn::Binary,
+        TaskType::Regression => FillIn::Regression,
+        TaskType::Multiclass => FillIn::Multiclass,
+        _ => {
+            return Err(error(
+                manifest,
+                "a task without sql fills in one cell: a class or a number",
+            ));
+        }
+    };
+    let table = schema.table(entity);
+    let target = &manifest.target_col;
+    if table.find_column(target).is_none() {
+        let hint = did_you_mean(target, table.columns.iter().map(|c| c.name.as_str()));
+        let hint = hint.map(|h| format!("; {h}")).unwrap_or_default();
+        return Err(error(
+            manifest,
+            format!("no column \"{target}\" in table \"{}\"{hint}", table.name),
+        ));
+    }
+    let key = table.primary_key.first().map_or("", String::as_str);
+    let rows = format!(
+        "SELECT t.\"timestamp\" AS {}, e.{} AS {}, e.{} AS {} {}",
+        quoted(&manifest.time_col),
+        quoted(key),
+        quoted(&manifest.entity_col),
+        quoted(target),
+        quoted(target),
+        fill_in_from(schema, entity, "timestamps")
+    );
+    let task_type = TaskType::FillIn(kind);
+    let labels = label_sql(manifest, task_type, &rows);
+    let when = fill_in_when(schema, entity);
+    Ok(TaskParts { task_type, entity, horizon: Span::ZERO, item: None, options, labels, when })
+}
+
+/// The label rows of a task's own query: named columns in a fixed order, without NULL keys and labels.
+fn label_sql(manifest: &TaskManifest, task_type: TaskType, sql: &str) -> String {
+    let (cutoff, key, label) =
+        (quoted(&manifest.time_col), quoted(&manifest.entity_col), quoted(&manifest.target_col));
+    let value = match task_type {
+        TaskType::Ranking { .. } | TaskType::Multilabel => format!("array_sort(r.{label})"),
+        _ => format!("r.{label}"),
+    };
+    format!(
+        "SELECT r.{cutoff}, r.{key}, {value} AS {label} FROM (\n{sql}\n) AS r\nWHERE r.{key} IS NOT NULL AND r.{label} IS NOT NULL\nORDER BY r.{cutoff}, r.{key}"
+    )
+}
+
+/// DuckDB's SQL as DataFusion understands it, with the horizon filled in.
+fn translated(manifest: &TaskManifest, sql: &str, horizon: Horizon) -> Result<String, QueryError> {
+    let sql = sql.replace("{timedelta}", &horizon.to_string());
+    let unreadable = |reason: String| error(manifest, format!("its sql cannot be read: {reason}"));
+    let mut statements =
+        Parser::parse_sql(&DuckDbDialect {}, &sql).map_err(|e| unreadable(e.to_string()))?;
+    let (Some(mut statement), true) = (statements.pop(), statements.is_empty()) else {
+        return Err(unreadable("expected one SELECT".to_owned()));
+    };
+    if !matches!(statement, Statement::Query(_)) {
+        return Err(unreadable("expected a SELECT".to_owned()));
+    }
+    let _: ControlFlow<()> = visit_expressions_mut(&mut statement, |expr| {
+        translate(expr);
+        ControlFlow::Continue(())
+    });
+    Ok(statement.to_string())
+}
+
+/// One expression of DuckDB as DataFusion understands it.
+fn translate(expr: &mut Expr) {
+    match expr {
+        // LIST is array_agg.
+        Expr::Function(function) => {
+            if let [ObjectNamePart::Identifier(name)] = function.name.0.as_slice()
+                && name.value.eq_ignore_ascii_case("list")
+            {
+                function.name =
+                    ObjectName(vec![ObjectNamePart::Identifier(Ident::new("array_agg"))]);
+            }
+        }
+        // DISTINCT adds nothing to membership, and hinders turning it into a semi join.
+        Expr::InSubquery { subquery, .. } => {
+            if let SetExpr::Select(select) = subquery.body.as_mut() {
+                select.distinct = None;
+            }
+        }
+        // Division is real division.
+        Expr::BinaryOp { left, op: BinaryOperator::Divide, .. } => {
+            let dividend = std::mem::replace(left, Box::new(Expr::Identifier(Ident::new("NULL"))));
+            **left = Expr::Cast {
+                kind: CastKind::Cast,
+                expr: dividend,
+                data_type: DataType::Double(ExactNumberInfo::None),
+                array: false,
+                format: None,
+            };
+        }
+        _ => {}
+    }
+}

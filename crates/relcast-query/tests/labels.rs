@@ -1,0 +1,426 @@
+//! Labels of small tables made by hand: every aggregate, empty windows, NULLs, and windows against a
+//! naive loop over rows.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use common::{DAY, at, days, ints, keys, plan, register, session, shop, shop_session, table_mut};
+use proptest::prelude::*;
+use relcast_catalog::Schema;
+use relcast_query::{LabelPlan, Split};
+
+/// Labels at 2020-01-10 as `key:label`, over the shop's rows.
+async fn labels(sql: &str) -> Vec<String> {
+    labels_with(sql, &shop()).await
+}
+
+async fn labels_with(sql: &str, schema: &Schema) -> Vec<String> {
+    rows(&plan(sql, schema), &["2020-01-10"]).await
+}
+
+async fn rows(plan: &LabelPlan, cutoffs: &[&str]) -> Vec<String> {
+    let cutoffs: Vec<i64> = cutoffs.iter().map(|c| at(c)).collect();
+    let batch = plan
+        .label_rows(&shop_session(), &cutoffs)
+        .await
+        .unwrap_or_else(|e| panic!("{e}\n{}", plan.sql()));
+    assert_eq!(batch.schema().field(0).name(), &plan.cutoff_column);
+    text(&batch, 1)
+}
+
+/// Rows as `a:b:c` from column `first` on.
+fn text(batch: &RecordBatch, first: usize) -> Vec<String> {
+    let options = FormatOptions::default().with_null("NULL");
+    let columns: Vec<_> = batch.columns()[first..]
+        .iter()
+        .map(|c| ArrayFormatter::try_new(c, &options).unwrap())
+        .collect();
+    (0..batch.num_rows())
+        .map(|r| columns.iter().map(|c| c.value(r).to_string()).collect::<Vec<_>>().join(":"))
+        .collect()
+}
+
+/// All four customers take part; in the ten days after the 10th, customer 1 has orders 11 and 12, 2 has 13.
+async fn each(target: &str) -> Vec<String> {
+    labels(&format!("PREDICT {target} FOR EACH customers.id WITH (entities = 'all')")).await
+}
+
+#[tokio::test]
+async fn counts_and_sums_are_zero_over_an_empty_window() {
+    assert_eq!(each("COUNT(orders.*, 0, 10)").await, ["1:2", "2:1", "3:0", "4:0"]);
+    assert_eq!(each("COUNT(orders.amount, 0, 10)").await, ["1:1", "2:1", "3:0", "4:0"]);
+    assert_eq!(each("COUNT_DISTINCT(orders.status, 0, 10)").await, ["1:2", "2:1", "3:0", "4:0"]);
+    assert_eq!(each("SUM(orders.amount, 0, 10)").await, ["1:10.5", "2:2.0", "3:0.0", "4:0.0"]);
+    assert_eq!(each("SUM(orders.gift, 0, 10)").await, ["1:1", "2:0", "3:0", "4:0"]);
+    assert_eq!(each("EXISTS(orders.*, 0, 10)").await, ["1:true", "2:true", "3:false", "4:false"]);
+    assert_eq!(
+        each("EXISTS(orders.gift, 0, 10)").await,
+        ["1:true", "2:false", "3:false", "4:false"]
+    );
+}
+
+#[tokio::test]
+async fn other_aggregates_give_no_label_over_an_empty_window() {
+    assert_eq!(each("AVG(orders.amount, 0, 10)").await, ["1:10.5", "2:2.0"]);
+    assert_eq!(each("AVG(orders.gift, 0, 10)").await, ["1:0.5"]);
+    assert_eq!(each("MIN(orders.status, 0, 10)").await, ["1:done", "2:lost"]);
+    assert_eq!(each("MAX(orders.gift, 0, 10)").await, ["1:1"]);
+    assert_eq!(each("FIRST(orders.status, 0, 10)").await, ["1:open", "2:lost"]);
+    assert_eq!(each("LAST(orders.status, 0, 10)").await, ["1:done", "2:lost"]);
+    assert_eq!(each("MIN(orders.amount, 0, 10) > 5").await, ["1:true", "2:false"]);
+}
+
+#[tokio::test]
+async fn lists_are_sorted_and_empty_only_for_classes() {
+    let list = "LIST_DISTINCT(items.product_id, 0, 10)";
+    assert_eq!(each(&format!("{list} RANK TOP 3")).await, ["1:[7, 8]", "2:[8]"]);
+    assert_eq!(each(&format!("{list} CLASSIFY")).await, ["1:[7, 8]", "2:[8]", "3:[]", "4:[]"]);
+    assert_eq!(
+        each("LIST_DISTINCT(orders.status, 0, 10) CLASSIFY").await,
+        ["1:[done, open]", "2:[lost]", "3:[]", "4:[]"]
+    );
+}
+
+#[tokio::test]
+async fn windows_are_open_at_their_start_and_closed_at_their_end() {
+    assert_eq!(each("COUNT(orders.*, 2, 5)").await, ["1:1", "2:1", "3:0", "4:0"]);
+    assert_eq!(each("COUNT(orders.*, 1, 2)").await, ["1:1", "2:0", "3:0", "4:0"]);
+    assert_eq!(each("COUNT(orders.*, 5, 9)").await, ["1:0", "2:0", "3:0", "4:0"]);
+    assert_eq!(each("COUNT(orders.*, 0, 48, hours)").await, ["1:1", "2:0", "3:0", "4:0"]);
+    assert_eq!(each("COUNT(orders.*, 0, 1, month)").await, ["1:2", "2:1", "3:0", "4:0"]);
+}
+
+#[tokio::test]
+async fn forecasts_hold_one_number_per_step() {
+    assert_eq!(
+        each("COUNT(orders.*, 0, 3) FORECAST 2 TIMEFRAMES").await,
+        ["1:[1.0, 1.0]", "2:[0.0, 1.0]", "3:[0.0, 0.0]", "4:[0.0, 0.0]"]
+    );
+    assert_eq!(
+        each("AVG(orders.amount, 0, 3) FORECAST 2 TIMEFRAMES").await,
+        ["1:[10.5, ]", "2:[, 2.0]"]
+    );
+}
+
+#[tokio::test]
+async fn arithmetic_is_real_and_never_divides_by_zero() {
+    assert_eq!(
+        each("COUNT(orders.gift, 0, 10) / COUNT(orders.*, 0, 10)").await,
+        ["1:1.0", "2:0.0"]
+    );
+    assert_eq!(each("COUNT(orders.*, 0, 10) / 4").await, ["1:0.5", "2:0.25", "3:0.0", "4:0.0"]);
+    assert_eq!(
+        each("CASE WHEN COUNT(orders.*, 0, 10) > 1 THEN 'many' WHEN COUNT(orders.*, 0, 10) = 1 THEN 'one' END").await,
+        ["1:many", "2:one"]
+    );
+    assert_eq!(
+        each("COUNT(orders.*, 0, 10) BETWEEN 1 AND 1 OR COUNT(orders.*, 0, 10) IN (0)").await,
+        ["1:false", "2:true", "3:true", "4:true"]
+    );
+    assert_eq!(each("-COUNT(orders.*, 0, 10) + 1").await, ["1:-1", "2:0", "3:1", "4:1"]);
+}
+
+#[tokio::test]
+async fn conditions_choose_rows_by_their_cells_and_their_parents() {
+    let count = |condition: &str| format!("COUNT(items.* WHERE {condition}, 0, 10)");
+    assert_eq!(each(&count("quantity > 1")).await, ["1:2", "2:1", "3:0", "4:0"]);
+    assert_eq!(each(&count("products.name CONTAINS 'hat'")).await, ["1:2", "2:0", "3:0", "4:0"]);
+    assert_eq!(
+        each(&count("products.name STARTS WITH 'blue'")).await,
+        ["1:1", "2:1", "3:0", "4:0"]
+    );
+    assert_eq!(
+        each(&count("products.name NOT ENDS WITH 'hat'")).await,
+        ["1:1", "2:1", "3:0", "4:0"]
+    );
+    assert_eq!(each(&count("products.name ILIKE 'RED%'")).await, ["1:2", "2:0", "3:0", "4:0"]);
+    assert_eq!(each(&count("orders.status = 'done'")).await, ["1:1", "2:0", "3:0", "4:0"]);
+    assert_eq!(each(&count("orders.placed >= 2020-01-15")).await, ["1:1", "2:1", "3:0", "4:0"]);
+    assert_eq!(each(&count("orders.gift = 1")).await, ["1:2", "2:0", "3:0", "4:0"]);
+    assert_eq!(each(&count("customers.age > 40")).await, ["1:0", "2:1", "3:0", "4:0"]);
+    assert_eq!(
+        each("COUNT(orders.* WHERE gift IS NULL, 0, 10)").await,
+        ["1:0", "2:1", "3:0", "4:0"]
+    );
+}
+
+#[tokio::test]
+async fn joined_rows_count_once_per_way_and_at_their_latest_time() {
+    assert_eq!(
+        each("SUM(products.price VIA (reviews.customer_id, reviews.product_id), 0, 10)").await,
+        ["1:21.5", "2:0.0", "3:1.5", "4:0.0"]
+    );
+    assert_eq!(
+        each("SUM(products.price VIA (orders, items), 0, 10)").await,
+        ["1:23.0", "2:20.0", "3:0.0", "4:0.0"]
+    );
+    assert_eq!(each("SUM(items.quantity, 3, 10)").await, ["1:4", "2:3", "3:0", "4:0"]);
+    assert_eq!(
+        each("COUNT(referrals.* VIA referrals.to_id, 0, 10)").await,
+        ["1:0", "2:1", "3:1", "4:0"]
+    );
+    let answers = labels("PREDICT COUNT(posts.*, 0, 10) FOR EACH posts.id").await;
+    assert_eq!(answers, ["1:2"]);
+}
+
+#[tokio::test]
+async fn composite_keys_are_keys() {
+    let sql = "PREDICT SUM(stockings.pieces, 0, 10) FOR EACH shelves.(shop, shelf) WITH (entities = 'all')";
+    assert_eq!(labels(sql).await, ["1:1:3", "1:2:4", "2:1:0"]);
+    let swapped = "PREDICT SUM(stockings.pieces, 0, 10) FOR EACH shelves.(shelf, shop) WITH (entities = 'all')";
+    assert_eq!(labels(swapped).await, ["1:1:3", "1:2:0", "2:1:4"]);
+}
+
+#[tokio::test]
+async fn entities_take_part_from_their_first_linked_row() {
+    let sql = "PREDICT COUNT(orders.*, 0, 10) FOR EACH customers.id";
+    assert_eq!(labels(sql).await, ["1:2"]);
+    assert_eq!(rows(&plan(sql, &shop()), &["2020-01-13"]).await, ["1:1", "2:1"]);
+    assert_eq!(rows(&plan(sql, &shop()), &["2020-01-15"]).await, ["1:0", "2:0", "3:0"]);
+}
+
+#[tokio::test]
+async fn where_looks_back_and_assuming_looks_ahead() {
+    let sql = |rest: &str| {
+        format!(
+            "PREDICT COUNT(orders.*, 0, 10) FOR EACH customers.id {rest} WITH (entities = 'all')"
+        )
+    };
+    assert_eq!(labels(&sql("WHERE COUNT(orders.*, -5, 0) > 0")).await, Vec::<String>::new());
+    assert_eq!(labels(&sql("WHERE COUNT(orders.*, -6, 0) > 0")).await, ["1:2"]);
+    assert_eq!(labels(&sql("WHERE COUNT(orders.*, -INF, 0) = 0")).await, ["2:1", "3:0", "4:0"]);
+    assert_eq!(labels(&sql("WHERE age > 25 AND vip")).await, ["1:2"]);
+    assert_eq!(labels(&sql("ASSUMING COUNT(reviews.*, 0, 10) > 0")).await, ["1:2", "3:0"]);
+    let plan = plan(&sql("WHERE segment = 'home' ASSUMING COUNT(reviews.*, 0, 10) > 0"), &shop());
+    let entities = plan.entities(&shop_session(), at("2020-01-10")).await.unwrap();
+    assert_eq!(text(&entities, 0), ["1", "4"]);
+}
+
+#[tokio::test]
+async fn cells_younger_than_the_cutoff_are_null_in_where() {
+    let mut schema = shop();
+    let status =
+        table_mut(&mut schema, "orders").columns.iter_mut().find(|c| c.name == "status").unwrap();
+    status.known_from = Some("delivered".to_owned());
+    let mut delivered = table_mut(&mut schema, "orders").columns[2].clone();
+    delivered.name = "delivered".to_owned();
+    table_mut(&mut schema, "orders").columns.push(delivered);
+    let context = session();
+    register(&context, "customers", vec![("id", keys(&[1, 2]))]);
+    register(
+        &context,
+        "orders",
+        vec![
+            ("id", keys(&[10, 11])),
+            ("customer_id", keys(&[1, 2])),
+            ("placed", days(&[Some(5), Some(6)])),
+            ("status", common::texts(&[Some("done"), Some("done")])),
+            ("delivered", days(&[Some(9), Some(20)])),
+        ],
+    );
+    let labels = |condition: &str, schema: &Schema| {
+        let sql = format!(
+            "PREDICT COUNT(orders.*, 0, 30) FOR EACH customers.id WHERE COUNT(orders.* WHERE {condition}, -30, 0) > 0"
+        );
+        (plan(&sql, schema), context.clone())
+    };
+    for (condition, expected) in [
+        ("status = 'done'", vec!["1:0"]),
+        ("delivered IS NOT NULL", vec!["1:0"]),
+        ("status IS NULL", vec!["2:0"]),
+    ] {
+        let (plan, context) = labels(condition, &schema);
+        assert_eq!(
+            text(&plan.label_rows(&context, &[at("2020-01-10")]).await.unwrap(), 1),
+            expected,
+            "{condition}"
+        );
+    }
+    let planned = table_mut(&mut schema, "orders")
+        .columns
+        .iter_mut()
+        .find(|c| c.name == "delivered")
+        .unwrap();
+    planned.planned = true;
+    let (plan, context) = labels("delivered IS NOT NULL", &schema);
+    assert_eq!(
+        text(&plan.label_rows(&context, &[at("2020-01-10")]).await.unwrap(), 1),
+        ["1:0", "2:0"]
+    );
+}
+
+#[tokio::test]
+async fn a_row_that_has_ended_is_no_longer_seen() {
+    let mut schema = shop();
+    table_mut(&mut schema, "posts").end_time_column = Some("gone".to_owned());
+    let mut gone = table_mut(&mut schema, "posts").columns[2].clone();
+    gone.name = "gone".to_owned();
+    table_mut(&mut schema, "posts").columns.push(gone);
+    let context = session();
+    register(
+        &context,
+        "posts",
+        vec![
+            ("id", keys(&[1, 2, 3])),
+            ("parent_id", ints(&[None, Some(1), Some(1)])),
+            ("at", days(&[Some(1), Some(2), Some(12)])),
+            ("gone", days(&[None, Some(10), Some(13)])),
+        ],
+    );
+    let plan = plan("PREDICT COUNT(posts.*, 0, 30) FOR EACH posts.id", &schema);
+    assert_eq!(
+        text(&plan.label_rows(&context, &[at("2020-01-09")]).await.unwrap(), 1),
+        ["1:1", "2:0"]
+    );
+    assert_eq!(text(&plan.label_rows(&context, &[at("2020-01-10")]).await.unwrap(), 1), ["1:1"]);
+}
+
+#[tokio::test]
+async fn filling_in_stands_at_each_rows_own_time() {
+    let schema = shop();
+    let timed = plan(
+        "PREDICT orders.amount FOR EACH orders.id WITH (val_timestamp = 2020-01-12, test_timestamp = 2020-01-15)",
+        &schema,
+    );
+    let context = shop_session();
+    let cutoffs = timed.cutoffs(&context, &schema).await.unwrap();
+    assert_eq!(
+        text(&timed.split_rows(&context, &cutoffs, Split::Train).await.unwrap(), 1),
+        ["10:5.0"]
+    );
+    assert_eq!(
+        text(&timed.split_rows(&context, &cutoffs, Split::Val).await.unwrap(), 1),
+        ["11:10.5"]
+    );
+    assert_eq!(
+        text(&timed.split_rows(&context, &cutoffs, Split::Test).await.unwrap(), 1),
+        ["13:2.0", "14:100.0"]
+    );
+    let untimed = plan("PREDICT products.price > 2 FOR EACH products.id", &schema);
+    let cutoffs = untimed.cutoffs(&context, &schema).await.unwrap();
+    let mut all = Vec::new();
+    for split in Split::ALL {
+        all.extend(text(&untimed.split_rows(&context, &cutoffs, split).await.unwrap(), 1));
+    }
+    all.sort();
+    assert_eq!(all, ["7:false", "8:true", "9:true"]);
+}
+
+#[tokio::test]
+async fn named_keys_are_all_seeds_and_say_what_they_are() {
+    let seeds = async |rest: &str| {
+        let sql = format!("PREDICT COUNT(orders.*, 0, 10) FOR customers.id {rest}");
+        let plan = plan(&sql, &shop());
+        let seeds = plan.seeds(&shop_session(), at("2020-01-13")).await.unwrap();
+        (text(&seeds, 1), text(&plan.entities(&shop_session(), at("2020-01-13")).await.unwrap(), 0))
+    };
+    let (rows, entities) = seeds("IN (1, 2, 4, 77) WHERE age < 40").await;
+    assert_eq!(rows, ["1:true:true", "2:false:true", "4:false:false", "77:false:false"]);
+    assert_eq!(entities, ["1"]);
+    let (rows, _) = seeds("= 2").await;
+    assert_eq!(rows, ["2:true:true"]);
+    let (rows, entities) = seeds("IN (SELECT id FROM customers WHERE id > 1)").await;
+    assert_eq!(rows, ["2:true:true", "3:false:false", "4:false:false"]);
+    assert_eq!(entities, ["2"]);
+    let (rows, _) = seeds("").await;
+    assert_eq!(rows, ["1:true:true", "2:true:true"]);
+    let sql = "PREDICT COUNT(orders.*, 0, 10) FOR customers.id IN (SELECT id, CASE WHEN id = 3 THEN '2020-01-20' ELSE '2020-01-10' END FROM customers)";
+    let seeds = plan(sql, &shop()).seeds(&shop_session(), at("2020-01-13")).await.unwrap();
+    assert_eq!(text(&seeds, 0)[3], "2020-01-20T00:00:00:3:true:true");
+    assert_eq!(text(&seeds, 1), ["1:true:true", "2:false:false", "4:false:false", "3:true:true"]);
+}
+
+#[tokio::test]
+async fn cutoffs_end_with_what_the_target_reads_and_with_as_of() {
+    let schema = shop();
+    let context = shop_session();
+    let sql =
+        |rest: &str| format!("PREDICT COUNT(orders.*, 0, 2) > 0 FOR EACH customers.id {rest}");
+    let cutoffs = plan(&sql(""), &schema).cutoffs(&context, &schema).await.unwrap();
+    assert_eq!((cutoffs.data_end, cutoffs.test_timestamp), (at("2020-01-15"), at("2020-01-13")));
+    assert_eq!(cutoffs.train, [at("2020-01-05") + 2 * DAY, at("2020-01-09")]);
+    let cutoffs = plan(&sql("AS OF 2020-01-13"), &schema).cutoffs(&context, &schema).await.unwrap();
+    assert_eq!(cutoffs.data_end, at("2020-01-13"));
+    let error =
+        plan(&sql("AS OF 2020-01-08"), &schema).cutoffs(&context, &schema).await.unwrap_err();
+    assert!(error.to_string().contains("need at least 3 cutoffs"), "{error}");
+}
+
+#[tokio::test]
+async fn explain_labels_counts_rows_and_entities() {
+    let schema = shop();
+    let plan = plan("PREDICT COUNT(orders.*, 0, 2) > 0 FOR EACH customers.id", &schema);
+    let explanation = plan.explain_labels(&shop_session(), &schema).await.unwrap();
+    let test = &explanation.splits[2].cutoffs[0];
+    assert_eq!(
+        (test.cutoff.as_str(), test.rows, test.total, test.seen, test.all),
+        ("2020-01-13", 2, Some(2.0), 2, 4)
+    );
+    assert!(
+        explanation.to_text().contains("test: 2 label rows at 1 cutoffs"),
+        "{}",
+        explanation.to_text()
+    );
+}
+
+#[test]
+fn a_table_named_like_the_relation_of_cutoffs_is_not_hidden() {
+    let mut schema = shop();
+    table_mut(&mut schema, "posts").name = "timestamps".to_owned();
+    assert!(
+        plan("PREDICT COUNT(timestamps.*, 0, 2) FOR EACH timestamps.id", &schema)
+            .sql()
+            .contains("FROM \"timestamps_\"")
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn windows_hold_what_a_loop_over_rows_finds(
+        orders in prop::collection::vec((1i64..5, 0i64..60), 0..40),
+        cutoffs in prop::collection::btree_set(5i64..50, 1..5),
+        back in 1i64..20,
+        ahead in (0i64..5, 1i64..20),
+    ) {
+        let (start, end) = (ahead.0, ahead.0 + ahead.1);
+        let context = session();
+        register(&context, "customers", vec![("id", keys(&[1, 2, 3, 4]))]);
+        let column = |f: fn(&(i64, i64)) -> i64| orders.iter().map(f).collect::<Vec<_>>();
+        register(&context, "orders", vec![
+            ("id", keys(&(0..).take(orders.len()).collect::<Vec<_>>())),
+            ("customer_id", keys(&column(|o| o.0))),
+            ("placed", days(&orders.iter().map(|o| Some(o.1)).collect::<Vec<_>>())),
+        ]);
+        let sql = format!(
+            "PREDICT COUNT(orders.*, {start}, {end}) FOR EACH customers.id WHERE COUNT(orders.*, -{back}, 0) > 0 WITH (entities = 'all')"
+        );
+        let plan = plan(&sql, &shop());
+        let day = |d: i64| at("2020-01-01") + (d - 1) * DAY;
+        let mut expected = Vec::new();
+        for cutoff in &cutoffs {
+            for customer in 1..5 {
+                let count = |from: i64, to: i64| {
+                    orders.iter().filter(|(c, d)| *c == customer && *d > cutoff + from && *d <= cutoff + to).count()
+                };
+                if count(-back, 0) > 0 {
+                    expected.push((day(*cutoff), customer, count(start, end)));
+                }
+            }
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let cutoffs: Vec<i64> = cutoffs.iter().rev().map(|c| day(*c)).collect();
+        let batch = runtime.block_on(plan.label_rows(&context, &cutoffs)).unwrap();
+        let times = batch.column(0).as_primitive::<TimestampMicrosecondType>();
+        let customers = batch.column(1).as_primitive::<Int64Type>();
+        let labels = batch.column(2).as_primitive::<Int64Type>();
+        let found: Vec<_> = (0..batch.num_rows())
+            .map(|r| (times.value(r), customers.value(r), usize::try_from(labels.value(r)).unwrap()))
+            .collect();
+        prop_assert_eq!(found, expected);
+    }
+}

@@ -1,0 +1,124 @@
+//! The plan of the trees: which ways lead out from the seeds, and how many rows each may bring.
+
+use std::fmt;
+
+use relcast_catalog::{Schema, TableId};
+use relcast_graph::{Direction, EdgeType};
+use serde::{Deserialize, Serialize};
+
+/// Which of the known neighbours are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Strategy {
+    /// The latest ones, newest first.
+    MostRecent,
+    /// Each with the same chance, without replacement, in the order of time.
+    Uniform,
+}
+
+/// One step of the trees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockPlan {
+    /// The block that this one hangs from; `None` for the seeds.
+    pub parent: Option<usize>,
+    /// The edge type that leads here; `None` for the seeds.
+    pub edge: Option<EdgeType>,
+    /// The table of the rows.
+    pub table: TableId,
+    /// Steps from the seeds.
+    pub hop: usize,
+    /// Rows drawn per row of the parent block, at most.
+    pub fanout: usize,
+}
+
+/// All steps, parents before children; the first holds the seeds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SamplePlan {
+    /// The steps.
+    pub blocks: Vec<BlockPlan>,
+    /// Which neighbours are drawn.
+    pub strategy: Strategy,
+    /// Only rows at most this old at the view, in microseconds.
+    pub window: Option<i64>,
+    names: Vec<String>,
+}
+
+impl SamplePlan {
+    /// Plans `fanouts.len()` hops from rows of `entity`, over every link in both directions.
+    ///
+    /// A step down a link is not followed by a step up the same link: it would come back to the
+    /// very row it started from.
+    #[must_use]
+    pub fn new(
+        schema: &Schema,
+        entity: TableId,
+        fanouts: &[usize],
+        strategy: Strategy,
+        window: Option<i64>,
+    ) -> Self {
+        let root = BlockPlan { parent: None, edge: None, table: entity, hop: 0, fanout: 1 };
+        let mut blocks = vec![root];
+        let mut start = 0;
+        for (hop, fanout) in fanouts.iter().enumerate() {
+            let end = blocks.len();
+            for parent in start..end {
+                let (table, came_by) = (blocks[parent].table, blocks[parent].edge);
+                for (link, ends) in schema.link_ids() {
+                    let returns =
+                        came_by == Some(EdgeType { link, direction: Direction::ToChildren });
+                    if ends.child == table && !returns {
+                        blocks.push(BlockPlan {
+                            parent: Some(parent),
+                            edge: Some(EdgeType { link, direction: Direction::ToParent }),
+                            table: ends.parent,
+                            hop: hop + 1,
+                            fanout: 1,
+                        });
+                    }
+                    if ends.parent == table {
+                        blocks.push(BlockPlan {
+                            parent: Some(parent),
+                            edge: Some(EdgeType { link, direction: Direction::ToChildren }),
+                            table: ends.child,
+                            hop: hop + 1,
+                            fanout: *fanout,
+                        });
+                    }
+                }
+            }
+            start = end;
+        }
+        let names = blocks.iter().map(|b| name(schema, b)).collect();
+        Self { blocks, strategy, window, names }
+    }
+}
+
+fn name(schema: &Schema, block: &BlockPlan) -> String {
+    let table = &schema.table(block.table).name;
+    match block.edge {
+        None => table.clone(),
+        Some(edge) => {
+            let link = schema.link_name(schema.link(edge.link));
+            let arrow = if edge.direction == Direction::ToParent { "to" } else { "from" };
+            format!("{table} ({arrow} {link}, up to {})", block.fanout)
+        }
+    }
+}
+
+impl fmt::Display for SamplePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.show(f, 0)
+    }
+}
+
+impl SamplePlan {
+    fn show(&self, f: &mut fmt::Formatter<'_>, block: usize) -> fmt::Result {
+        let indent = "  ".repeat(self.blocks[block].hop);
+        writeln!(f, "{indent}{}", self.names[block])?;
+        for (child, plan) in self.blocks.iter().enumerate() {
+            if plan.parent == Some(block) {
+                self.show(f, child)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,260 @@
+//! The data of one predictive query: labels by split, the graph with the labels' own past in it.
+//!
+//! Labels whose windows have closed are rows like any other: they enter the graph as a table that
+//! points to the entity and is known from the moment its window closed, so that a model can read
+//! an entity's earlier labels and can never read one that is still open.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray};
+use arrow::compute::{cast, concat_batches};
+use arrow::datatypes::{
+    DataType, Field, Float64Type, Schema as ArrowSchema, TimeUnit, TimestampMicrosecondType,
+};
+use datafusion::datasource::MemTable;
+use datafusion::prelude::SessionContext;
+use relcast_catalog::{Column, KnownFrom, Link, Schema, SemanticType, Table, TableId};
+use relcast_graph::TemporalGraph;
+use relcast_query::{Cutoffs, LabelPlan, TaskType};
+
+use crate::error::TrainError;
+use crate::examples::{Examples, Task};
+
+/// The table of closed labels, and its columns beside the entity's key.
+const HISTORY: &str = "relcast_past_labels";
+const CLOSED_AT: &str = "relcast_closed_at";
+const LABEL: &str = "relcast_label";
+
+/// Label rows per split: cutoff, entity key, label.
+#[derive(Debug, Clone)]
+pub struct LabelSplits {
+    /// Rows to learn from.
+    pub train: RecordBatch,
+    /// Rows to choose on.
+    pub validation: RecordBatch,
+    /// Rows to judge by.
+    pub test: RecordBatch,
+}
+
+impl LabelSplits {
+    /// Runs the label plan for every cutoff of every split.
+    ///
+    /// # Errors
+    /// Of the query; or no label row to learn from, or a label with one class only.
+    pub async fn read(
+        ctx: &SessionContext,
+        plan: &LabelPlan,
+        cutoffs: &Cutoffs,
+    ) -> Result<Self, TrainError> {
+        Ok(Self {
+            train: plan.label_rows(ctx, &cutoffs.train).await?,
+            validation: plan.label_rows(ctx, &cutoffs.val).await?,
+            test: plan.label_rows(ctx, &cutoffs.test).await?,
+        })
+    }
+
+    /// All rows of the three splits.
+    ///
+    /// # Errors
+    /// Arrow's, if the splits differ in type.
+    pub fn all(&self) -> Result<RecordBatch, TrainError> {
+        let batches = [&self.train, &self.validation, &self.test];
+        Ok(concat_batches(&self.train.schema(), batches)?)
+    }
+}
+
+/// The task that the training labels make, with what is learnt from them.
+///
+/// # Errors
+/// If there are no training labels, or only one value of them.
+pub fn task_of(kind: &TaskType, train: &RecordBatch) -> Result<Task, TrainError> {
+    let labels = label_column(train)?;
+    if labels.is_empty() {
+        return Err(TrainError::Labels(
+            "there is no label row to learn from: no entity passes FOR and WHERE at any training cutoff".into(),
+        ));
+    }
+    let task = match kind {
+        TaskType::Binary => Task::Binary,
+        TaskType::Regression => {
+            let values = numbers(labels)?;
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            let deviation = crate::metrics::sample_std(&values).filter(|s| *s > 0.0).unwrap_or(1.0);
+            Task::Regression { mean, deviation }
+        }
+        TaskType::Multiclass => {
+            let texts = cast(labels, &DataType::Utf8)?;
+            let mut classes: Vec<String> =
+                texts.as_string::<i32>().iter().flatten().map(str::to_owned).collect();
+            classes.sort_unstable();
+            classes.dedup();
+            Task::Multiclass { classes }
+        }
+        TaskType::Multilabel => return Err(not_yet("CLASSIFY")),
+        TaskType::Ranking { .. } => return Err(not_yet("RANK")),
+        TaskType::Forecast { .. } => return Err(not_yet("FORECAST")),
+        TaskType::FillIn(_) => return Err(not_yet("columns of the entity table")),
+    };
+    let one_value = match &task {
+        Task::Multiclass { classes } => classes.len() < 2,
+        Task::Binary => numbers(labels)?.windows(2).all(|pair| pair[0] == pair[1]),
+        Task::Regression { .. } => false,
+    };
+    if one_value {
+        return Err(TrainError::Labels(
+            "all training labels are equal: there is nothing to learn; widen the window, drop a condition, or start training earlier".into(),
+        ));
+    }
+    Ok(task)
+}
+
+fn not_yet(what: &str) -> TrainError {
+    TrainError::Labels(format!(
+        "models for {what} cannot be trained yet; `relcast labels` gives their training table"
+    ))
+}
+
+/// Adds the closed labels of `rows` to the session and to the schema as a table of their own.
+///
+/// # Errors
+/// DataFusion's, if the table cannot be registered.
+pub fn add_label_history(
+    ctx: &SessionContext,
+    schema: &Schema,
+    plan: &LabelPlan,
+    cutoffs: &Cutoffs,
+    task: &Task,
+    rows: &RecordBatch,
+) -> Result<Schema, TrainError> {
+    let times = cutoff_column(rows)?;
+    let closed: ArrayRef = Arc::new(TimestampMicrosecondArray::from_iter_values(
+        times.iter().map(|t| cutoffs.horizon.after(*t)),
+    ));
+    let labels = label_column(rows)?;
+    let (label, semantic) = match task {
+        Task::Multiclass { .. } => (cast(labels, &DataType::Utf8)?, SemanticType::Categorical),
+        _ => (cast(labels, &DataType::Float64)?, SemanticType::Numerical),
+    };
+    let stamp = DataType::Timestamp(TimeUnit::Microsecond, None);
+    let mut columns: Vec<(Column, ArrayRef)> = Vec::new();
+    for (i, name) in plan.entity_columns.iter().enumerate() {
+        let key = rows.column(i + 1).clone();
+        columns.push((column(&format!("key_{name}"), key.data_type(), SemanticType::Key), key));
+    }
+    columns.push((column(CLOSED_AT, &stamp, SemanticType::Timestamp), closed));
+    columns.push((column(LABEL, label.data_type(), semantic), label));
+    let fields: Vec<Field> =
+        columns.iter().map(|(c, _)| Field::new(&c.name, c.data_type.clone(), true)).collect();
+    let batch = RecordBatch::try_new(
+        Arc::new(ArrowSchema::new(fields)),
+        columns.iter().map(|(_, values)| values.clone()).collect(),
+    )?;
+    let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
+    ctx.deregister_table(HISTORY)?;
+    ctx.register_table(HISTORY, Arc::new(table))?;
+
+    let mut extended = schema.clone();
+    let child = TableId(extended.tables.len() as u32);
+    extended.tables.push(Table {
+        name: HISTORY.to_owned(),
+        columns: columns.into_iter().map(|(c, _)| c).collect(),
+        primary_key: Vec::new(),
+        time_column: Some(CLOSED_AT.to_owned()),
+        end_time_column: None,
+        known_from: KnownFrom::TimeColumn(CLOSED_AT.to_owned()),
+    });
+    extended.links.push(Link {
+        child,
+        columns: plan.entity_columns.iter().map(|c| format!("key_{c}")).collect(),
+        parent: plan.entity,
+    });
+    Ok(extended)
+}
+
+fn column(name: &str, data_type: &DataType, semantic: SemanticType) -> Column {
+    Column {
+        name: name.to_owned(),
+        data_type: data_type.clone(),
+        semantic,
+        planned: false,
+        known_from: None,
+    }
+}
+
+/// The examples that label `rows` make in `graph`.
+///
+/// # Errors
+/// If keys cannot be looked up or labels are no numbers.
+pub fn examples(
+    graph: &TemporalGraph,
+    plan: &LabelPlan,
+    task: &Task,
+    rows: &RecordBatch,
+) -> Result<Examples, TrainError> {
+    let labels = label_column(rows)?;
+    let labels = match task {
+        Task::Multiclass { classes } => {
+            let texts = cast(labels, &DataType::Utf8)?;
+            let position = |text: &str| classes.binary_search_by(|c| c.as_str().cmp(text)).ok();
+            let texts = texts.as_string::<i32>().iter();
+            texts.map(|t| t.and_then(position).map_or(f64::NAN, |p| p as f64)).collect()
+        }
+        _ => numbers(labels)?,
+    };
+    let keys = &rows.columns()[1..rows.num_columns() - 1];
+    seeds_of(graph, plan, cutoff_column(rows)?, keys, labels)
+}
+
+/// Examples without labels, for predicting: one per row of `keys`, all at `cutoffs`.
+///
+/// # Errors
+/// If keys cannot be looked up.
+pub fn seeds_of(
+    graph: &TemporalGraph,
+    plan: &LabelPlan,
+    cutoffs: Vec<i64>,
+    keys: &[ArrayRef],
+    labels: Vec<f64>,
+) -> Result<Examples, TrainError> {
+    Ok(Examples {
+        rows: graph.find_rows(plan.entity, keys)?,
+        keys: relcast_graph::key_hashes(keys)?,
+        cutoffs,
+        labels,
+    })
+}
+
+/// Builds the graph of `schema` under `directory`, unless it is there already, and opens it.
+///
+/// # Errors
+/// Of the graph.
+pub async fn open_graph(
+    ctx: &SessionContext,
+    schema: &Schema,
+    directory: &Path,
+) -> Result<Arc<TemporalGraph>, TrainError> {
+    if let Ok(graph) = TemporalGraph::open(directory) {
+        return Ok(graph);
+    }
+    relcast_graph::build(ctx, schema, directory).await?;
+    Ok(TemporalGraph::open(directory)?)
+}
+
+/// The cutoffs of label rows, microseconds UTC.
+///
+/// # Errors
+/// Arrow's, if the first column is no time.
+pub fn cutoff_column(rows: &RecordBatch) -> Result<Vec<i64>, TrainError> {
+    let times = cast(rows.column(0), &DataType::Timestamp(TimeUnit::Microsecond, None))?;
+    Ok(times.as_primitive::<TimestampMicrosecondType>().values().to_vec())
+}
+
+/// The labels of label rows: the last column.
+fn label_column(rows: &RecordBatch) -> Result<&ArrayRef, TrainError> {
+    rows.columns().last().ok_or_else(|| TrainError::Labels("label rows without a label".into()))
+}
+
+fn numbers(labels: &ArrayRef) -> Result<Vec<f64>, TrainError> {
+    Ok(cast(labels, &DataType::Float64)?.as_primitive::<Float64Type>().values().to_vec())
+}

@@ -1,0 +1,20 @@
+//! Fitting, evaluating and using models.
+//!
+//! Comes in: a label plan, the temporal graph and a seed. Goes out: weights with everything that
+//! turns rows into features and outputs into predictions, and metrics with baselines beside them.
+//! The same data, query and seed give the same model, whatever the number of threads.
+
+pub mod baselines;
+pub mod batch;
+pub mod checkpoint;
+pub mod dataset;
+mod error;
+pub mod evaluate;
+pub mod examples;
+pub mod features;
+pub mod fit;
+pub mod metrics;
+pub mod model;
+pub mod score;
+
+pub use error::TrainError;

@@ -1,0 +1,199 @@
+//! A trained model: everything that stands beside the weights, so that they can be used alone.
+
+use std::sync::Arc;
+
+use relcast_catalog::{KnownFrom, Schema, TableId};
+use relcast_graph::TemporalGraph;
+use relcast_nn::{BlockShape, ModelConfig, RelationalModel};
+use relcast_sampler::{Direction, EdgeType, SamplePlan, Strategy};
+use serde::{Deserialize, Serialize};
+
+use crate::error::TrainError;
+use crate::examples::{Examples, Task};
+use crate::features::{FeaturePlan, SEED_FEATURES, TableFeatures, TablePlan};
+use crate::fit::FitPlan;
+
+/// What the user may set of a fit; `None` is decided from the data.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct FitOptions {
+    /// Seed of every random stream.
+    pub seed: u64,
+    /// Neighbours per hop.
+    pub fanout: Option<Vec<usize>>,
+    /// Hops, where `fanout` does not say them.
+    pub layers: Option<usize>,
+    /// Width of the hidden states.
+    pub channels: Option<usize>,
+    /// Passes over the training rows.
+    pub epochs: Option<usize>,
+    /// Seeds per step.
+    pub batch_size: Option<usize>,
+    /// Peak learning rate.
+    pub learning_rate: Option<f64>,
+    /// Training rows per epoch.
+    pub max_train_rows: Option<usize>,
+    /// Whether rare positives weigh more.
+    pub class_weights: Option<bool>,
+}
+
+/// A model without its weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelPlan {
+    /// How it was fitted, with all sizes.
+    pub fit: FitPlan,
+    /// How rows become features.
+    pub features: FeaturePlan,
+    /// The schema it was trained on, with the table of closed labels.
+    pub schema: Schema,
+    /// The table it predicts for.
+    pub entity: TableId,
+    /// Neighbours per hop.
+    pub fanout: Vec<usize>,
+}
+
+/// The neighbours drawn per hop where nothing is said: many recent rows, then a few of theirs.
+const FANOUT: [usize; 2] = [16, 6];
+const CHANNELS: usize = 64;
+const EPOCHS: usize = 24;
+const PATIENCE: usize = 6;
+const LEARNING_RATE: f64 = 3e-3;
+const MAX_TRAIN_ROWS: usize = 20_000;
+
+impl ModelPlan {
+    /// Learns features from what was known at `until`, the last training cutoff, and resolves
+    /// every size that `options` leave open.
+    ///
+    /// # Errors
+    /// If a column cannot be read as its semantic type.
+    pub fn learn(
+        graph: &TemporalGraph,
+        schema: &Schema,
+        entity: TableId,
+        task: Task,
+        train: &Examples,
+        until: i64,
+        horizon: i64,
+        options: &FitOptions,
+    ) -> Result<Self, TrainError> {
+        let mut tables = Vec::with_capacity(schema.tables.len());
+        for (id, table) in (0u32..).map(TableId).zip(&schema.tables) {
+            let rows = graph.table_columns(id)?;
+            let known = graph.known_rows(id, until) as usize;
+            let timed = table.known_from != KnownFrom::Static;
+            let plan = TablePlan::learn(table, &rows, known, until, timed)
+                .map_err(|source| TrainError::Features { table: table.name.clone(), source })?;
+            tables.push(plan);
+        }
+        let features = FeaturePlan { tables, horizon };
+        let layers = options.layers.unwrap_or(FANOUT.len());
+        let fanout = options
+            .fanout
+            .clone()
+            .unwrap_or_else(|| (0..layers).map(|hop| FANOUT[hop.min(FANOUT.len() - 1)]).collect());
+        let positive_weight = match task {
+            Task::Binary if options.class_weights != Some(false) => balance(&train.labels),
+            _ => 1.0,
+        };
+        let channels = options.channels.unwrap_or(CHANNELS);
+        let model = model_config(&features, schema, entity, &fanout, channels, task.outputs());
+        let rows = train.len().min(options.max_train_rows.unwrap_or(MAX_TRAIN_ROWS));
+        let fit = FitPlan {
+            task,
+            model,
+            seed: options.seed,
+            epochs: options.epochs.unwrap_or(EPOCHS),
+            patience: PATIENCE,
+            batch_size: options
+                .batch_size
+                .unwrap_or_else(|| (rows / 32).next_power_of_two().clamp(32, 256)),
+            learning_rate: options.learning_rate.unwrap_or(LEARNING_RATE),
+            weight_decay: 0.01,
+            dropout: 0.2,
+            positive_weight,
+            max_train_rows: options.max_train_rows.unwrap_or(MAX_TRAIN_ROWS),
+        };
+        Ok(Self { fit, features, schema: schema.clone(), entity, fanout })
+    }
+
+    /// Encodes `graph`'s rows and plans the sampling: what every batch is made from.
+    ///
+    /// # Errors
+    /// If a column no longer has the type that was learnt.
+    pub fn inputs(&self, graph: Arc<TemporalGraph>) -> Result<crate::score::Inputs, TrainError> {
+        let mut features = Vec::with_capacity(self.schema.tables.len());
+        for ((id, table), plan) in
+            (0u32..).map(TableId).zip(&self.schema.tables).zip(&self.features.tables)
+        {
+            let rows = graph.table_columns(id)?;
+            let encoded =
+                TableFeatures::encode(table, plan, self.features.horizon, &rows, graph.times(id))
+                    .map_err(|source| TrainError::Features { table: table.name.clone(), source })?;
+            features.push(encoded);
+        }
+        Ok(crate::score::Inputs {
+            graph,
+            features: Arc::new(features),
+            plan: Arc::new(sample_plan(&self.schema, self.entity, &self.fanout)),
+            entity: self.entity,
+            run_seed: self.fit.seed,
+        })
+    }
+
+    /// The network with `weights`, ready to score.
+    ///
+    /// # Errors
+    /// If the weights are damaged or of other sizes.
+    pub fn network(
+        &self,
+        weights: &crate::checkpoint::Weights,
+    ) -> Result<RelationalModel, TrainError> {
+        let device = burn::tensor::Device::flex();
+        let mut model = RelationalModel::new(&self.fit.model, self.fit.seed, &device);
+        weights.apply(&mut model)?;
+        Ok(model)
+    }
+}
+
+fn sample_plan(schema: &Schema, entity: TableId, fanout: &[usize]) -> SamplePlan {
+    SamplePlan::new(schema, entity, fanout, Strategy::MostRecent, None)
+}
+
+fn model_config(
+    features: &FeaturePlan,
+    schema: &Schema,
+    entity: TableId,
+    fanout: &[usize],
+    channels: usize,
+    outputs: usize,
+) -> ModelConfig {
+    let blocks = sample_plan(schema, entity, fanout)
+        .blocks
+        .iter()
+        .map(|step| BlockShape {
+            parent: step.parent,
+            edge: step.edge.map_or(0, edge_number),
+            table: step.table.index(),
+            hop: step.hop,
+        })
+        .collect();
+    ModelConfig {
+        channels,
+        outputs,
+        seed_features: SEED_FEATURES,
+        tables: features.shapes(),
+        edges: 2 * schema.links.len(),
+        blocks,
+    }
+}
+
+/// Edge types are numbered by link, towards the parent first.
+fn edge_number(edge: EdgeType) -> usize {
+    2 * edge.link.index() + usize::from(edge.direction == Direction::ToChildren)
+}
+
+/// The square root of negatives per positive: half way to equal weight, never extreme.
+fn balance(labels: &[f64]) -> f64 {
+    let positives = labels.iter().filter(|y| **y > 0.5).count().max(1) as f64;
+    let negatives = (labels.len() as f64 - positives).max(1.0);
+    (negatives / positives).sqrt().clamp(0.1, 10.0)
+}

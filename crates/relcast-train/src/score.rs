@@ -1,0 +1,93 @@
+//! Scoring: outputs of a model for any number of seeds, batch by batch.
+
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+
+use burn::tensor::Device;
+use relcast_catalog::TableId;
+use relcast_graph::TemporalGraph;
+use relcast_nn::{GraphBatch, RelationalModel};
+use relcast_sampler::{SamplePlan, Seeds, stream};
+
+use crate::batch::HostBatch;
+use crate::error::TrainError;
+use crate::examples::Examples;
+use crate::features::TableFeatures;
+
+/// Batches that lie ready while the model works.
+const DEPTH: usize = 2;
+
+/// What every batch is made from.
+#[derive(Debug, Clone)]
+pub struct Inputs {
+    /// The rows and links.
+    pub graph: Arc<TemporalGraph>,
+    /// The rows' features, one per table.
+    pub features: Arc<Vec<TableFeatures>>,
+    /// The steps of the trees.
+    pub plan: Arc<SamplePlan>,
+    /// The table of the seeds.
+    pub entity: TableId,
+    /// Seed of the sampler's random stream.
+    pub run_seed: u64,
+}
+
+impl Inputs {
+    /// Draws, checks and lays out a batch for each of `batches` on threads of their own, and hands
+    /// them to `consume` in order, with the batch's number.
+    ///
+    /// # Errors
+    /// A batch that holds a row younger than its seed's view, or an error of `consume`.
+    pub fn for_each_batch(
+        &self,
+        batches: Vec<Seeds>,
+        device: &Device,
+        mut consume: impl FnMut(usize, GraphBatch) -> Result<(), TrainError>,
+    ) -> Result<(), TrainError> {
+        let sampled = stream(self.graph.clone(), self.plan.clone(), batches, self.run_seed, DEPTH);
+        std::thread::scope(|scope| {
+            let (sender, receiver) = sync_channel(DEPTH);
+            scope.spawn(move || {
+                for item in sampled {
+                    let batch = item.map_err(TrainError::from).and_then(|(seeds, subgraph)| {
+                        subgraph.check(&self.graph, &self.plan, &seeds)?;
+                        Ok(HostBatch::assemble(&self.features, &self.plan, &subgraph, &seeds))
+                    });
+                    // The receiver is gone once the consumer has failed.
+                    if sender.send(batch).is_err() {
+                        return;
+                    }
+                }
+            });
+            for (number, batch) in receiver.into_iter().enumerate() {
+                consume(number, batch?.into_tensors(&self.features, &self.plan, device))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Outputs of `model` for all `examples` with history visible until `visible_end`:
+    /// `outputs` numbers per example, in their order.
+    ///
+    /// # Errors
+    /// As [`Inputs::for_each_batch`].
+    pub fn score(
+        &self,
+        model: &RelationalModel,
+        examples: &Examples,
+        visible_end: i64,
+        batch_size: usize,
+    ) -> Result<Vec<f32>, TrainError> {
+        let positions: Vec<usize> = (0..examples.len()).collect();
+        let batches = positions
+            .chunks(batch_size)
+            .map(|chunk| examples.seeds(chunk, visible_end, &self.graph, self.entity))
+            .collect();
+        let mut outputs = Vec::with_capacity(examples.len() * model.config().outputs);
+        self.for_each_batch(batches, &Device::flex(), |_, batch| {
+            outputs.extend(model.forward(&batch, None).into_data_as::<f32>().iter::<f32>());
+            Ok(())
+        })?;
+        Ok(outputs)
+    }
+}

@@ -1,0 +1,190 @@
+//! What can be typed: commands and their arguments.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use relcast_connect::Target;
+use relcast_query::Split;
+
+/// Predictions from a relational database: its tables, keys and times read as a graph.
+#[derive(Debug, Parser)]
+#[command(name = "relcast", version, max_term_width = 100)]
+pub struct Arguments {
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// How results are printed
+    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Seed of all randomness
+    #[arg(long, global = true, default_value_t = 0)]
+    pub seed: u64,
+    /// Threads to use; by default one per processor
+    #[arg(long, global = true)]
+    pub threads: Option<NonZeroUsize>,
+    /// The home folder: registry, models, graphs
+    #[arg(long, global = true, default_value = ".relcast")]
+    pub home: PathBuf,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Aligned text
+    Table,
+    /// JSON
+    Json,
+    /// Graphviz (for inspect)
+    Dot,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the schema graph, types and problems of a database
+    Inspect(Inspect),
+    /// Run SQL statements, EXPLAIN LABELS among them
+    Sql(Sql),
+    /// Write the label rows of a task or query
+    Labels(Labels),
+    /// Show or drop registered models
+    #[command(subcommand)]
+    Models(Models),
+}
+
+/// Which database, and what declares its keys.
+#[derive(Debug, Args)]
+pub struct Source {
+    /// A folder of tables: RelBench layout, or bare Parquet or CSV files
+    #[arg(long, value_name = "DIR")]
+    pub db: String,
+    /// Declares keys, links and times; by default relcast.yaml beside the tables
+    #[arg(long, value_name = "FILE")]
+    pub schema: Option<PathBuf>,
+}
+
+/// The arguments of `inspect`.
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// The database.
+    #[command(flatten)]
+    pub source: Source,
+    /// Write what was found as relcast.yaml beside the tables, unless there is one
+    #[arg(long)]
+    pub write: bool,
+}
+
+/// The arguments of `sql`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("statements").required(true))]
+pub struct Sql {
+    /// The database.
+    #[command(flatten)]
+    pub source: Source,
+    /// The statements, with semicolons between
+    #[arg(short, long, value_name = "SQL", group = "statements")]
+    pub command: Option<String>,
+    /// A file with the statements
+    #[arg(short, long, value_name = "FILE", group = "statements")]
+    pub file: Option<PathBuf>,
+}
+
+/// What to predict.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("question").required(true))]
+pub struct Question {
+    /// A task that the database declares
+    #[arg(long, group = "question")]
+    pub task: Option<String>,
+    /// A predictive query: PREDICT … FOR EACH …
+    #[arg(long, value_name = "PQL", group = "question")]
+    pub query: Option<String>,
+    /// An option of the query, as name=value; may be given again
+    #[arg(long, value_name = "NAME=VALUE", value_parser = option)]
+    pub set: Vec<(String, String)>,
+}
+
+/// The arguments of `labels`.
+#[derive(Debug, Args)]
+pub struct Labels {
+    /// The database.
+    #[command(flatten)]
+    pub source: Source,
+    /// What to predict.
+    #[command(flatten)]
+    pub question: Question,
+    /// train, val or test
+    #[arg(long, value_parser = split)]
+    pub split: Split,
+    /// Where the rows go: file.parquet, file.csv or sqlite://file#table
+    #[arg(short, long, value_name = "TARGET")]
+    pub output: Target,
+}
+
+/// The commands about registered models.
+#[derive(Debug, Subcommand)]
+pub enum Models {
+    /// List all models and versions
+    List,
+    /// Show a version: what it was trained from, options, metrics
+    Show(ModelArguments),
+    /// Drop a version, or a model with all its versions
+    Drop(ModelArguments),
+}
+
+/// Which model, and which version of it.
+#[derive(Debug, Args)]
+pub struct ModelArguments {
+    /// The model's name
+    pub model: String,
+    /// The version; by default the model's default version, for drop all versions
+    #[arg(long)]
+    pub version: Option<i64>,
+}
+
+impl Arguments {
+    /// Reads the arguments; on wrong usage says so and exits with 2.
+    pub fn parse_checked() -> Self {
+        let arguments = Self::parse();
+        let inspects = matches!(arguments.command, Command::Inspect(_));
+        if arguments.common.format == Format::Dot && !inspects {
+            let message = "--format dot is for inspect; other commands have table and json";
+            Self::command().error(ErrorKind::ArgumentConflict, message).exit();
+        }
+        arguments
+    }
+}
+
+fn option(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        }
+        _ => Err("expected NAME=VALUE, such as epochs=20".to_owned()),
+    }
+}
+
+fn split(text: &str) -> Result<Split, String> {
+    let found = Split::ALL.into_iter().find(|split| split.name() == text);
+    found.ok_or_else(|| "expected train, val or test".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,43 @@
+//! `relcast inspect`: what is in a database, and what may be wrong with it.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+
+use relcast_catalog::{Schema, inspect, propose_yaml};
+
+use super::open;
+use crate::arguments::{Common, Format, Inspect};
+use crate::failure::Failure;
+use crate::output::{print, print_json};
+
+/// Prints the inspection; with `--write` also writes relcast.yaml.
+pub async fn run(common: &Common, arguments: &Inspect) -> Result<(), Failure> {
+    let (database, catalog) = open(common, &arguments.source).await?;
+    let inspection = inspect(&database, &catalog).await?;
+    match common.format {
+        Format::Table => print(&inspection.to_text())?,
+        Format::Json => print_json(&inspection)?,
+        Format::Dot => print(&inspection.to_dot())?,
+    }
+    if arguments.write {
+        write_yaml(&database.directory.join("relcast.yaml"), &catalog.schema)?;
+    }
+    Ok(())
+}
+
+/// Writes the schema to a file that doesn't exist yet, whole or not at all.
+fn write_yaml(path: &Path, schema: &Schema) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| match error.kind() {
+        ErrorKind::AlreadyExists => Failure::new(format!("{} is already there", path.display()))
+            .with_hint("move it away first, or edit it by hand"),
+        _ => Failure::new(format!("cannot write {}: {error}", path.display())),
+    };
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
+    if let Err(error) = file.write_all(propose_yaml(schema).as_bytes()) {
+        std::fs::remove_file(path).map_err(failed)?;
+        return Err(failed(error));
+    }
+    tracing::info!("wrote {}", path.display());
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! `relcast labels`: the label rows of one split, written to a file or table.
+
+use relcast_catalog::Catalog;
+use relcast_query::{LabelPlan, bind, parse};
+use serde_json::json;
+
+use super::open;
+use crate::arguments::{Common, Format, Labels, Question};
+use crate::failure::Failure;
+use crate::output::{print, print_json};
+
+/// Computes the label rows of a split and writes them under the manifest's column names.
+pub async fn run(common: &Common, arguments: &Labels) -> Result<(), Failure> {
+    let (database, catalog) = open(common, &arguments.source).await?;
+    let plan = label_plan(common, &arguments.question, &catalog)?;
+    let cutoffs = plan.cutoffs(&database.context, &catalog.schema).await?;
+    let rows = plan.split_rows(&database.context, &cutoffs, arguments.split).await?;
+    let written = relcast_connect::write(&arguments.output, &[rows]).await?;
+    let split = arguments.split.name();
+    let at = cutoffs.of(arguments.split).len();
+    match common.format {
+        Format::Json => print_json(&json!({
+            "split": split,
+            "rows": written,
+            "cutoffs": at,
+            "columns": { "cutoff": plan.cutoff_column, "entity": plan.entity_columns, "label": plan.label_column },
+            "target": arguments.output.to_string(),
+        })),
+        _ => {
+            print(&format!("{split}: {written} label rows at {at} cutoffs → {}", arguments.output))
+        }
+    }
+}
+
+/// The plan of a task or query, with the options of the command line on top of its own.
+fn label_plan(
+    common: &Common,
+    question: &Question,
+    catalog: &Catalog,
+) -> Result<LabelPlan, Failure> {
+    let seed = ("seed".to_owned(), common.seed.to_string());
+    let set = || std::iter::once(&seed).chain(&question.set);
+    if let Some(text) = &question.query {
+        let failed = |error| Failure::of_query(&error, text);
+        let mut query = bind(&parse(text).map_err(failed)?, &catalog.schema).map_err(failed)?;
+        for (name, value) in set() {
+            query.options_mut().set(name, value)?;
+        }
+        return Ok(LabelPlan::from_query(&query, &catalog.schema)?);
+    }
+    let task = catalog.find_task(question.task.as_deref().unwrap_or_default())?;
+    let mut plan = LabelPlan::from_task(task, &catalog.schema)?;
+    for (name, value) in set() {
+        plan.options.set(name, value)?;
+    }
+    Ok(plan)
+}

@@ -1,0 +1,31 @@
+//! One file per command; what they share is opening the database.
+
+mod inspect;
+mod labels;
+mod models;
+mod sql;
+
+use relcast_catalog::Catalog;
+use relcast_connect::{Database, OpenOptions};
+
+use crate::arguments::{Arguments, Command, Common, Source};
+use crate::failure::Failure;
+
+/// Runs the command.
+pub async fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let common = &arguments.common;
+    match &arguments.command {
+        Command::Inspect(command) => inspect::run(common, command).await,
+        Command::Sql(command) => sql::run(common, command).await,
+        Command::Labels(command) => labels::run(common, command).await,
+        Command::Models(command) => models::run(common, command).await,
+    }
+}
+
+/// Opens the database and reads its catalog.
+async fn open(common: &Common, source: &Source) -> Result<(Database, Catalog), Failure> {
+    let options = OpenOptions { threads: common.threads.map(Into::into) };
+    let database = relcast_connect::open_with(&source.db, &options).await?;
+    let catalog = relcast_catalog::load(&database, source.schema.as_deref()).await?;
+    Ok((database, catalog))
+}

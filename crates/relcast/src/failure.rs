@@ -1,0 +1,127 @@
+//! Errors as a person reads them: one line, a hint, and the place in the statement.
+
+use std::fmt;
+
+use datafusion::error::DataFusionError;
+use relcast_catalog::CatalogError;
+use relcast_connect::ConnectError;
+use relcast_engine::EngineError;
+use relcast_query::{Place, QueryError};
+
+/// Why a command failed, and what to do about it.
+#[derive(Debug)]
+pub struct Failure {
+    message: String,
+    hint: Option<String>,
+    excerpt: Option<String>,
+}
+
+impl Failure {
+    /// A failure without a hint.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None, excerpt: None }
+    }
+
+    /// The same failure with what to do about it.
+    pub fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// The failure of a query, with the line of `statement` that the error points at.
+    pub fn of_query(error: &QueryError, statement: &str) -> Self {
+        let excerpt = error.place().and_then(|place| excerpt(statement, place));
+        Self { excerpt, ..Self::split(&error.to_string()) }
+    }
+
+    /// Our errors say what is wrong, then, after a semicolon, what to do.
+    fn split(text: &str) -> Self {
+        match text.split_once("; ") {
+            Some((message, hint)) => Self::new(message).with_hint(hint),
+            None => Self::new(text),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.message)?;
+        if let Some(excerpt) = &self.excerpt {
+            write!(f, "\n{excerpt}")?;
+        }
+        match &self.hint {
+            Some(hint) => write!(f, "\n  hint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        Self::split(&error.to_string())
+    }
+}
+
+impl From<CatalogError> for Failure {
+    fn from(error: CatalogError) -> Self {
+        match error {
+            CatalogError::Query { .. } => Self::new(error.to_string()),
+            _ => Self::split(&error.to_string()),
+        }
+    }
+}
+
+impl From<QueryError> for Failure {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::Run { .. } => Self::new(error.to_string()),
+            _ => Self::split(&error.to_string()),
+        }
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Connect(error) => error.into(),
+            EngineError::Catalog(error) => error.into(),
+            EngineError::Query(error) => error.into(),
+            _ => match error.hint() {
+                Some(hint) => Self::new(error.to_string()).with_hint(hint),
+                None => Self::split(&error.to_string()),
+            },
+        }
+    }
+}
+
+impl From<DataFusionError> for Failure {
+    fn from(error: DataFusionError) -> Self {
+        Self::new(error.strip_backtrace())
+    }
+}
+
+/// The line at `place` with a mark under its column.
+fn excerpt(statement: &str, place: Place) -> Option<String> {
+    let line = statement.lines().nth(usize::try_from(place.line).ok()?.checked_sub(1)?)?;
+    let before = usize::try_from(place.column).ok()?.checked_sub(1)?;
+    let shown: String = line.chars().map(|c| if c == '\t' { ' ' } else { c }).collect();
+    Some(format!("  | {shown}\n  | {}^", " ".repeat(before)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_the_semicolon_is_the_hint() {
+        let failure = Failure::split("no table \"custmers\"; did you mean \"customers\"?");
+        let expected = "error: no table \"custmers\"\n  hint: did you mean \"customers\"?";
+        assert_eq!(failure.to_string(), expected);
+    }
+
+    #[test]
+    fn the_place_is_marked_in_the_line() {
+        let place = Place { line: 2, column: 3 };
+        assert_eq!(excerpt("a\n\tbc d", place).as_deref(), Some("  |  bc d\n  |   ^"));
+        assert_eq!(excerpt("a", place), None);
+    }
+}

@@ -1,0 +1,144 @@
+//! What is printed to stdout: text, JSON, rows.
+
+use std::io::{ErrorKind, Write};
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
+use arrow::error::ArrowError;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::failure::Failure;
+
+/// Prints `text` with a closing line break; a reader that has gone away is no failure.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| {
+        let closing = if text.ends_with('\n') || text.is_empty() { "" } else { "\n" };
+        out.write_all(closing.as_bytes())?;
+        out.flush()
+    });
+    match written {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::new(format!("cannot write to stdout: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints a value as JSON.
+pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Failure::new(format!("cannot print the result as JSON: {error}")))?;
+    print(&text)
+}
+
+/// Text in columns under their headers, all left-aligned.
+pub fn columns<const N: usize>(headers: [&str; N], rows: &[[String; N]]) -> String {
+    let mut widths = headers.map(|header| header.chars().count());
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |cells: &[String; N]| {
+        let padded: Vec<String> =
+            cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        format!("{}\n", padded.join("  ").trim_end())
+    };
+    let mut text = line(&headers.map(str::to_owned));
+    text.extend(rows.iter().map(line));
+    text
+}
+
+/// Rows as a list of objects, one per row, keyed by column name.
+pub fn rows_as_json(batches: &[RecordBatch]) -> Result<Value, ArrowError> {
+    let mut rows = Vec::new();
+    for batch in batches {
+        let columns: Vec<Vec<Value>> =
+            batch.columns().iter().map(cells_as_json).collect::<Result<_, _>>()?;
+        let mut columns: Vec<_> = columns.into_iter().map(Vec::into_iter).collect();
+        for _ in 0..batch.num_rows() {
+            let schema = batch.schema_ref();
+            let names = schema.fields().iter().map(|field| field.name().clone());
+            let cells = columns.iter_mut().map(|column| column.next().unwrap_or(Value::Null));
+            rows.push(Value::Object(names.zip(cells).collect::<Map<_, _>>()));
+        }
+    }
+    Ok(Value::Array(rows))
+}
+
+/// Numbers, booleans and lists as JSON has them, everything else as text.
+fn cells_as_json(column: &ArrayRef) -> Result<Vec<Value>, ArrowError> {
+    let values = match column.data_type() {
+        DataType::Null => vec![Value::Null; column.len()],
+        DataType::Boolean => column.as_boolean().iter().map(|v| json!(v)).collect(),
+        DataType::UInt64 => column.as_primitive::<UInt64Type>().iter().map(|v| json!(v)).collect(),
+        t if t.is_integer() => {
+            let column = cast(column, &DataType::Int64)?;
+            column.as_primitive::<Int64Type>().iter().map(|v| json!(v)).collect()
+        }
+        t if t.is_floating() => {
+            let column = cast(column, &DataType::Float64)?;
+            column.as_primitive::<Float64Type>().iter().map(|v| json!(v)).collect()
+        }
+        DataType::List(_) => {
+            let lists = column.as_list::<i32>().iter();
+            lists
+                .map(|list| list.map_or(Ok(Value::Null), |l| cells_as_json(&l).map(Value::Array)))
+                .collect::<Result<_, _>>()?
+        }
+        _ => texts(column)?,
+    };
+    Ok(values)
+}
+
+fn texts(column: &ArrayRef) -> Result<Vec<Value>, ArrowError> {
+    let options = FormatOptions::default();
+    let formatter = ArrayFormatter::try_new(column, &options)?;
+    let cell = |row| match column.is_null(row) {
+        true => Value::Null,
+        false => Value::String(formatter.value(row).to_string()),
+    };
+    Ok((0..column.len()).map(cell).collect())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{
+        Float64Array, Int32Array, ListArray, StringArray, TimestampMicrosecondArray,
+    };
+    use arrow::datatypes::Int64Type;
+
+    use super::*;
+
+    #[test]
+    fn rows_keep_their_types_in_json() {
+        let lists =
+            ListArray::from_iter_primitive::<Int64Type, _, _>([Some(vec![Some(1), None]), None]);
+        let batch = RecordBatch::try_from_iter([
+            ("i", Arc::new(Int32Array::from(vec![Some(-1), None])) as ArrayRef),
+            ("f", Arc::new(Float64Array::from(vec![0.5, f64::NAN]))),
+            ("s", Arc::new(StringArray::from(vec![Some("a\"b"), None]))),
+            ("t", Arc::new(TimestampMicrosecondArray::from(vec![0, 1_500_000]))),
+            ("l", Arc::new(lists)),
+        ])
+        .unwrap();
+        let expected = json!([
+            {"i": -1, "f": 0.5, "s": "a\"b", "t": "1970-01-01T00:00:00", "l": [1, null]},
+            {"i": null, "f": null, "s": null, "t": "1970-01-01T00:00:01.500", "l": null},
+        ]);
+        assert_eq!(rows_as_json(&[batch]).unwrap(), expected);
+    }
+
+    #[test]
+    fn columns_are_aligned() {
+        let rows = [["a".to_owned(), "1".to_owned()], ["größer".to_owned(), "22".to_owned()]];
+        assert_eq!(columns(["name", "n"], &rows), "name    n\na       1\ngrößer  22\n");
+    }
+}

@@ -1,0 +1,234 @@
+//! What the command line promises: results on stdout, one readable error on stderr, exit codes.
+#![allow(clippy::unwrap_used)]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const QUERY: &str = "PREDICT COUNT(orders.*, 0, 30, days) = 0 FOR EACH customers.customer_id";
+
+/// Forty customers and two years of their orders, as CSV files with a relcast.yaml.
+fn shop() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let mut customers = "customer_id,name,signed_up\n".to_owned();
+    let mut orders = "order_id,customer_id,ordered_at,amount\n".to_owned();
+    let mut order = 0;
+    for customer in 1..=40 {
+        writeln!(customers, "{customer},Customer {customer},2020-01-01 00:00:00").unwrap();
+        for month in 0..24 {
+            if (customer * 7 + month * 5) % 3 == 0 {
+                continue;
+            }
+            order += 1;
+            let (year, month) = (2020 + month / 12, month % 12 + 1);
+            writeln!(orders, "{order},{customer},{year}-{month:02}-11 10:00:00,{}.5", order % 17)
+                .unwrap();
+        }
+    }
+    let yaml = "tables:\n  customers:\n    primary_key: customer_id\n    time_column: signed_up\n  \
+                orders:\n    primary_key: order_id\n    time_column: ordered_at\n    \
+                foreign_keys: { customer_id: customers }\n";
+    for (name, text) in
+        [("customers.csv", customers.as_str()), ("orders.csv", &orders), ("relcast.yaml", yaml)]
+    {
+        fs::write(directory.path().join(name), text).unwrap();
+    }
+    directory
+}
+
+fn relcast(directory: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_relcast"))
+        .current_dir(directory)
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{errors}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// What a failed command says; nothing may be on stdout.
+fn error(output: &Output, code: i32) -> String {
+    assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_str(&stdout(output)).unwrap()
+}
+
+#[test]
+fn inspect_prints_text_json_and_dot() {
+    let shop = shop();
+    let text = stdout(&relcast(shop.path(), &["inspect", "--db", "."]));
+    assert!(text.contains("customers") && text.contains("orders"), "{text}");
+    let value = json(&relcast(shop.path(), &["inspect", "--db", ".", "--format", "json"]));
+    assert_eq!(value["schema"]["tables"].as_array().unwrap().len(), 2);
+    assert_eq!(value["edges"], value["tables"][1]["rows"]);
+    let dot = stdout(&relcast(shop.path(), &["--format", "dot", "inspect", "--db", "."]));
+    assert!(dot.starts_with("digraph"), "{dot}");
+}
+
+#[test]
+fn inspect_proposes_a_schema_and_never_overwrites_one() {
+    let shop = shop();
+    let declared = fs::read_to_string(shop.path().join("relcast.yaml")).unwrap();
+    let output = relcast(shop.path(), &["inspect", "--db", ".", "--write"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("relcast.yaml is already there"));
+    assert_eq!(fs::read_to_string(shop.path().join("relcast.yaml")).unwrap(), declared);
+    fs::remove_file(shop.path().join("relcast.yaml")).unwrap();
+    stdout(&relcast(shop.path(), &["inspect", "--db", ".", "--write"]));
+    let written = fs::read_to_string(shop.path().join("relcast.yaml")).unwrap();
+    assert!(written.contains("customer_id: customers"), "{written}");
+    stdout(&relcast(shop.path(), &["inspect", "--db", "."]));
+}
+
+#[test]
+fn labels_are_written_for_each_split() {
+    let shop = shop();
+    for split in ["train", "val", "test"] {
+        let target = format!("{split}.parquet");
+        let arguments = [
+            "labels", "--db", ".", "--query", QUERY, "--split", split, "-o", &target, "--format",
+            "json",
+        ];
+        let value = json(&relcast(shop.path(), &arguments));
+        assert_eq!(value["split"], split);
+        assert!(value["rows"].as_u64().unwrap() > 0);
+        assert!(shop.path().join(&target).exists());
+    }
+}
+
+#[test]
+fn options_of_the_command_line_go_before_those_of_the_query() {
+    let shop = shop();
+    let query = format!("{QUERY} WITH (num_eval_timestamps = 1)");
+    let cutoffs = |set: &[&str]| {
+        let mut arguments =
+            vec!["labels", "--db", ".", "--query", &query, "--split", "test", "-o", "x.csv"];
+        arguments.extend(["--format", "json"]);
+        arguments.extend(set);
+        json(&relcast(shop.path(), &arguments))["cutoffs"].clone()
+    };
+    assert_eq!(cutoffs(&[]), 1);
+    assert_eq!(cutoffs(&["--set", "num_eval_timestamps=2"]), 2);
+}
+
+#[test]
+fn a_wrong_option_names_the_nearest() {
+    let shop = shop();
+    let arguments = ["labels", "--db", ".", "--query", QUERY, "--split", "test", "-o", "x.csv"];
+    let message = error(
+        &relcast(shop.path(), &[&arguments[..], &["--set", "num_eval_timestamp=2"]].concat()),
+        1,
+    );
+    assert!(message.contains("num_eval_timestamps"), "{message}");
+    assert!(!shop.path().join("x.csv").exists());
+}
+
+#[test]
+fn a_wrong_name_in_a_query_is_marked_in_its_line() {
+    let shop = shop();
+    let query = "PREDICT COUNT(orders.*, 0, 30, days) = 0\nFOR EACH custmers.customer_id";
+    let message = error(
+        &relcast(
+            shop.path(),
+            &["labels", "--db", ".", "--query", query, "--split", "val", "-o", "x.csv"],
+        ),
+        1,
+    );
+    assert!(message.starts_with("error: line 2, column 10: "), "{message}");
+    assert!(message.contains("  | FOR EACH custmers.customer_id\n  |          ^\n"), "{message}");
+    assert!(message.contains("hint: did you mean \"customers\"?"), "{message}");
+}
+
+#[test]
+fn sql_answers_plain_statements_and_explain_labels() {
+    let shop = shop();
+    let statements = format!(
+        "SELECT count(*) AS n FROM customers;\n-- what would be learnt;\nEXPLAIN LABELS {QUERY};"
+    );
+    let text = stdout(&relcast(shop.path(), &["sql", "--db", ".", "-c", &statements]));
+    assert!(text.contains("| 40 |"), "{text}");
+    for part in ["train: ", "val: ", "test: ", "horizon 30 days"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    fs::write(shop.path().join("q.sql"), "SELECT name FROM customers WHERE customer_id = 7")
+        .unwrap();
+    let value =
+        json(&relcast(shop.path(), &["sql", "--db", ".", "-f", "q.sql", "--format", "json"]));
+    assert_eq!(value, serde_json::json!([{ "name": "Customer 7" }]));
+}
+
+#[test]
+fn sql_says_what_is_wrong_with_a_statement() {
+    let shop = shop();
+    let run = |sql: &str| error(&relcast(shop.path(), &["sql", "--db", ".", "-c", sql]), 1);
+    assert!(run("SELECT nam FROM customers").contains("nam"));
+    assert!(run("SELECT 1 FROM nowhere").contains("nowhere"));
+    let predict = run(&format!("\n\n{QUERY}"));
+    assert!(predict.contains("EXPLAIN LABELS"), "{predict}");
+    let typo = run("EXPLAIN LABELS PREDICT CONT(orders.*, 0, 30) FOR EACH customers.customer_id");
+    assert!(typo.starts_with("error: line 1, column "), "{typo}");
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    let shop = shop();
+    for arguments in [
+        &["inspect"][..],
+        &["nonsense"],
+        &["sql", "--db", "."],
+        &["labels", "--db", ".", "--split", "val", "-o", "x.csv"],
+        &["labels", "--db", ".", "--query", QUERY, "--split", "all", "-o", "x.csv"],
+        &["labels", "--db", ".", "--query", QUERY, "--split", "val", "-o", "x.txt"],
+        &["models", "list", "--threads", "0"],
+        &["models", "list", "--format", "dot"],
+    ] {
+        error(&relcast(shop.path(), arguments), 2);
+    }
+}
+
+#[test]
+fn a_source_that_is_none_is_one_readable_error() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("ragged.csv"), "a,b\n1,2\n1,2,3\n").unwrap();
+    fs::create_dir(directory.path().join("cut")).unwrap();
+    fs::write(directory.path().join("cut/t.parquet"), "PAR1 and no more").unwrap();
+    for (db, expected) in [
+        ("nowhere", "error: there is no directory nowhere"),
+        (".", "ragged.csv"),
+        ("cut", "t.parquet"),
+        ("postgres://localhost/shop", "error: reading from postgres:// is not supported yet"),
+    ] {
+        let message = error(&relcast(directory.path(), &["inspect", "--db", db]), 1);
+        assert!(message.starts_with("error: ") && message.contains(expected), "{message}");
+        assert!(message.contains("hint: ") && !message.contains("panicked"), "{message}");
+    }
+}
+
+#[test]
+fn models_of_a_new_home_are_none_and_an_unwritable_home_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let list = |home: &str| {
+        relcast(directory.path(), &["models", "list", "--home", home, "--format", "json"])
+    };
+    assert_eq!(json(&list("fresh")), serde_json::json!([]));
+    fs::write(directory.path().join("file"), "").unwrap();
+    let message = error(&list("file/home"), 1);
+    assert!(message.starts_with("error: cannot write to the home folder file/home"), "{message}");
+    assert!(message.ends_with("hint: name a folder you can write to with --home DIR\n"));
+    for command in ["show", "drop"] {
+        let output = relcast(directory.path(), &["models", command, "churn", "--home", "fresh"]);
+        assert!(error(&output, 1).starts_with("error: no model \"churn\""));
+    }
+}
