@@ -231,14 +231,17 @@ async fn set_links(
                 }
             }
             None if !declared.is_complete => {
-                for link in infer::links(&database.context, table, &schema.tables).await? {
+                let inferred = infer::links(&database.context, table, &schema.tables).await?;
+                for link in inferred.doubtful {
+                    let (column, parent) = link.value;
+                    let what = format!("perhaps link {column} → {parent} (not used)");
+                    proposals.push(proposal(table, what, link.evidence));
+                }
+                for link in inferred.found {
                     let (column, parent) = link.value;
                     let Some(parent_id) = schema.find_table(&parent) else { continue };
-                    proposals.push(proposal(
-                        table,
-                        format!("link {column} → {parent}"),
-                        link.evidence,
-                    ));
+                    let what = format!("link {column} → {parent}");
+                    proposals.push(proposal(table, what, link.evidence));
                     links.push(Link { child, columns: vec![column], parent: parent_id });
                 }
             }

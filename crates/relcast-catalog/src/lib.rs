@@ -7,7 +7,7 @@
 mod catalog;
 mod declared;
 mod error;
-pub mod infer;
+mod infer;
 pub mod inspect;
 mod known;
 mod manifest;

@@ -53,6 +53,48 @@ async fn a_schema_file_goes_before_the_manifest() {
 }
 
 #[tokio::test]
+async fn rows_after_the_validation_split_change_no_semantic_type() {
+    let table = |later: &[&str]| {
+        let mut text = "id,order_id,kind,at\n".to_owned();
+        for i in 1..=100 {
+            text.push_str(&format!(
+                "{i},{},{},2020-03-0{}\n",
+                i % 40 + 1,
+                ["a", "b"][i % 2],
+                i % 4 + 1
+            ));
+        }
+        for (i, kind) in later.iter().enumerate() {
+            text.push_str(&format!("{},{},{kind},2020-04-01\n", i + 101, i + 101));
+        }
+        // Without a time of its own, a line is known with its event.
+        let mut lines = "event_id,note\n".to_owned();
+        for i in 1..=100 + later.len() {
+            let note = if i <= 100 { "x".repeat(i % 3 + 1) } else { format!("note {i}") };
+            lines.push_str(&format!("{i},{note}\n"));
+        }
+        (text, lines)
+    };
+    let yaml = "val_timestamp: 2020-03-31\ntables:\n  events: { primary_key: id, time_column: at, foreign_keys: {} }\n  \
+        lines: { primary_key: null, time_column: null, foreign_keys: { event_id: events } }\n";
+    let many: Vec<String> = (0..200).map(|i| format!("word {i}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let mut schemas = Vec::new();
+    for later in [&[][..], &many[..]] {
+        let (events, lines) = table(later);
+        let files = [
+            ("events.csv", events.as_str()),
+            ("lines.csv", lines.as_str()),
+            ("relcast.yaml", yaml),
+        ];
+        schemas.push(try_load(&files).await.unwrap().schema);
+    }
+    let events = schemas[0].table(schemas[0].find_table("events").unwrap());
+    assert_eq!(events.find_column("kind").unwrap().semantic, SemanticType::Categorical);
+    assert_eq!(schemas[0], schemas[1]);
+}
+
+#[tokio::test]
 async fn composite_keys_are_lists_and_links_name_columns_with_commas() {
     let files = [
         ("seats.csv", "hall,seat,price\n1,1,5\n1,2,6\n2,1,7\n"),

@@ -119,6 +119,18 @@ async fn two_columns_that_both_count_are_no_link() {
 }
 
 #[tokio::test]
+async fn a_link_with_many_dangling_rows_is_only_proposed() {
+    let files = [
+        ("users.csv", "user_id,age\n1,20\n2,30\n3,40\n"),
+        ("visits.csv", "id,user_id\n1,1\n2,3\n3,2\n4,9\n"),
+    ];
+    let catalog = try_load(&files).await.unwrap();
+    assert!(catalog.schema.links.is_empty());
+    let proposal = catalog.proposals.iter().find(|p| p.what.contains("perhaps")).unwrap();
+    assert!(proposal.evidence.contains("3 of 4"), "{proposal:?}");
+}
+
+#[tokio::test]
 async fn text_keys_match_numbers_and_it_is_reported() {
     let files = [
         ("users.csv", "user_id,age\n1,20\n2,30\n3,40\n"),

@@ -34,7 +34,7 @@ pub(crate) fn read(path: &Path) -> Result<(SchemaRef, Vec<RecordBatch>), Connect
     let reader = ReaderBuilder::new(schema.clone()).with_format(format).build_buffered(source);
     let batches: Vec<RecordBatch> =
         reader.map_err(arrow)?.collect::<Result<_, _>>().map_err(arrow)?;
-    parse_times(&schema, batches).map_err(arrow)
+    parse_times(&schema, &batches).map_err(arrow)
 }
 
 /// The file from its first character on: a byte order mark is skipped.
@@ -78,7 +78,7 @@ fn with_times_as_text(schema: &Schema) -> Schema {
 /// Turns text columns into timestamps where every value of every batch is one.
 fn parse_times(
     schema: &SchemaRef,
-    batches: Vec<RecordBatch>,
+    batches: &[RecordBatch],
 ) -> Result<(SchemaRef, Vec<RecordBatch>), ArrowError> {
     let mut fields = schema.fields().to_vec();
     let mut columns: Vec<Vec<ArrayRef>> = batches.iter().map(|b| b.columns().to_vec()).collect();

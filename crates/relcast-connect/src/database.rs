@@ -69,7 +69,7 @@ pub async fn open_with(db: &str, options: &OpenOptions) -> Result<Database, Conn
     let paths: Vec<&PathBuf> = files.values().collect();
     let fingerprint =
         fingerprint::of_files(&paths).map_err(|(index, e)| ConnectError::Unreadable {
-            file: paths.get(index).map(|p| p.to_path_buf()).unwrap_or_default(),
+            file: paths.get(index).map_or_else(PathBuf::new, |p| (*p).clone()),
             reason: e.to_string(),
             hint: "check its permissions",
         })?;

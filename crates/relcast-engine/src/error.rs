@@ -97,6 +97,9 @@ pub enum EngineError {
     /// A model could not be fitted, evaluated or used.
     #[error(transparent)]
     Train(#[from] relcast_train::TrainError),
+    /// The query names entities of its own.
+    #[error("FOR … = and FOR … IN choose whom to predict for; a model learns from all entities")]
+    NamesEntities,
     /// Predictions could not be written.
     #[error(transparent)]
     Write(#[from] relcast_connect::ConnectError),
@@ -138,6 +141,10 @@ impl EngineError {
             }
             Self::Corrupt { .. } => "train the model again, or drop this version",
             Self::SchemaChanged { .. } => "train the model again on the database as it is now",
+            Self::NamesEntities => {
+                "write FOR EACH to train, and name the entities when you predict; WHERE chooses by \
+                 what is known at each cutoff"
+            }
             Self::Query(_) | Self::Train(_) | Self::Write(_) | Self::Arrow(_) | Self::Json(_) => {
                 return None;
             }

@@ -105,6 +105,30 @@ impl Registry {
         Ok(())
     }
 
+    /// Does `work` on record, which gives the version that it made or used and its result.
+    ///
+    /// # Errors
+    /// Those of `work`, which go on record too, and [`EngineError::Registry`].
+    pub(crate) async fn record<T>(
+        &self,
+        kind: RunKind,
+        model: &str,
+        work: impl AsyncFnOnce(RunId) -> Result<(i64, T), EngineError>,
+    ) -> Result<T, EngineError> {
+        let run = self.start_run(kind, model).await?;
+        match work(run).await {
+            Ok((version, result)) => {
+                self.finish_run(run, Ok(version)).await?;
+                Ok(result)
+            }
+            Err(error) => {
+                // The error that is told is the first one, whether or not it can be recorded.
+                let _ = self.finish_run(run, Err(&error.to_string())).await;
+                Err(error)
+            }
+        }
+    }
+
     /// The runs of a model, oldest first; they outlive its versions.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! A model read back from its artefact.
 
 use relcast_catalog::Schema;
+use relcast_query::Cutoffs;
 use relcast_train::checkpoint::Weights;
 use relcast_train::model::ModelPlan;
 use serde::Deserialize;
@@ -21,17 +22,21 @@ pub struct StoredModel {
     pub question: Question,
     /// Options that were set beside the question.
     pub set: Vec<(String, String)>,
+    /// Where its splits lie.
+    pub cutoffs: Cutoffs,
     /// Sizes, features, sampling.
     pub plan: ModelPlan,
     /// The weights.
     pub weights: Weights,
-    schema: Schema,
+    /// The schema as it was at training.
+    pub schema: Schema,
 }
 
 #[derive(Deserialize)]
 struct StoredQuestion {
     question: Question,
     set: Vec<(String, String)>,
+    cutoffs: Cutoffs,
 }
 
 impl StoredModel {
@@ -46,6 +51,7 @@ impl StoredModel {
             version,
             question: asked.question,
             set: asked.set,
+            cutoffs: asked.cutoffs,
             plan: document(&artefact, "model")?,
             schema: document(&artefact, "schema")?,
             weights: Weights(artefact.weights),

@@ -5,11 +5,13 @@
 //! nothing depends on the order in which rows arrive, the rows known at a moment are the first
 //! ones, and a neighbour list in the order of row numbers is a list in the order of time.
 
+mod arrow_file;
 mod build;
 mod edge;
 mod error;
 mod graph;
 mod hash;
+mod key_index;
 mod mmap;
 mod snapshot;
 
@@ -25,3 +27,6 @@ pub const STATIC_TIME: i64 = i64::MIN;
 
 /// Stands for "no row" where a row number is expected.
 pub const NO_ROW: u32 = u32::MAX;
+
+/// The most rows a table may have: two numbers are kept for rows that are not there.
+pub(crate) const MAX_ROWS: usize = u32::MAX as usize - 1;

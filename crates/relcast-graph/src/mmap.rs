@@ -1,4 +1,4 @@
-//! Files as typed slices without copying them.
+//! Files as buffers without copying them. The only unsafe code of the crate.
 
 #![allow(unsafe_code)] // mapping a file is unsafe: another process could change it
 
@@ -7,34 +7,25 @@ use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use arrow::buffer::{Buffer, ScalarBuffer};
-use arrow::datatypes::ArrowNativeType;
+use arrow::buffer::Buffer;
 
 use crate::error::GraphError;
 
-/// Maps `path` and reads it as `len` values of `T`.
+/// Maps all of `path`; the buffer starts at a page, so it is aligned for values of any type.
 ///
 /// # Errors
-/// If the file cannot be mapped or has another length.
-pub fn map<T: ArrowNativeType>(path: &Path, len: usize) -> Result<ScalarBuffer<T>, GraphError> {
-    let file_error = |source| GraphError::File { path: path.to_owned(), source };
-    let file = File::open(path).map_err(file_error)?;
-    let bytes = file.metadata().map_err(file_error)?.len();
-    let expected = (len * size_of::<T>()) as u64;
-    if bytes != expected {
-        let reason = format!("it has {bytes} bytes instead of {expected}");
-        return Err(GraphError::Damaged { path: path.to_owned(), reason });
-    }
-    if len == 0 {
-        return Ok(ScalarBuffer::from(Vec::new()));
+/// If the file cannot be mapped.
+pub fn map(path: &Path) -> Result<Buffer, GraphError> {
+    let file = File::open(path).map_err(GraphError::file(path))?;
+    if file.metadata().map_err(GraphError::file(path))?.len() == 0 {
+        return Ok(Buffer::from(Vec::<u64>::new()));
     }
     // SAFETY: snapshots are written once under a temporary name and renamed into place; relcast
-    // never writes to a snapshot that can be opened.
-    let mapped = Arc::new(unsafe { memmap2::Mmap::map(&file) }.map_err(file_error)?);
+    // never writes to a file of a snapshot that can be opened.
+    let mapped = Arc::new(unsafe { memmap2::Mmap::map(&file) }.map_err(GraphError::file(path))?);
     let pointer = NonNull::from(&mapped[..]).cast::<u8>();
-    // SAFETY: the pointer and length are those of the mapping, which the buffer keeps alive.
-    let buffer = unsafe { Buffer::from_custom_allocation(pointer, mapped.len(), mapped) };
-    Ok(ScalarBuffer::new(buffer, 0, len))
+    // SAFETY: pointer and length are those of the mapping, which the buffer keeps alive.
+    Ok(unsafe { Buffer::from_custom_allocation(pointer, mapped.len(), mapped) })
 }
 
 #[cfg(test)]
@@ -43,11 +34,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_of_another_length_is_refused() {
+    fn a_mapping_outlives_its_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("numbers");
         std::fs::write(&path, [1, 0, 0, 0, 2, 0, 0, 0]).unwrap();
-        assert_eq!(map::<u32>(&path, 2).unwrap().as_ref(), [1, 2]);
-        assert!(matches!(map::<u32>(&path, 3), Err(GraphError::Damaged { .. })));
+        let buffer = map(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(buffer.typed_data::<u32>(), [1, 2]);
+        assert!(matches!(map(&path), Err(GraphError::File { .. })));
     }
 }

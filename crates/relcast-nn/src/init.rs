@@ -39,7 +39,9 @@ impl Initializer {
     fn parameter<const D: usize>(&mut self, tensor: Tensor<D>) -> Param<Tensor<D>> {
         let id = ParamId::from(self.next_id);
         self.next_id += 1;
-        Param::initialized(id, tensor.require_grad())
+        // Gradients are kept only where they can be made: on a device that differentiates.
+        let tensor = if self.device.is_autodiff() { tensor.require_grad() } else { tensor };
+        Param::initialized(id, tensor)
     }
 
     /// The next number in `[0, 1)`: SplitMix64 (Steele, Lea and Flood 2014).

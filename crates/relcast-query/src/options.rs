@@ -248,7 +248,7 @@ impl Options {
             "seed" => self.seed = reader.whole()?,
             "budget" => self.budget = Some(reader.span()?),
             "model" => self.model = Some(reader.word()?),
-            "fanout" => self.fanout = Some(reader.list(|r| r.count())?),
+            "fanout" => self.fanout = Some(reader.list(Reader::count)?),
             "layers" => self.layers = Some(reader.count()?),
             "channels" => self.channels = Some(reader.count()?),
             "epochs" => self.epochs = Some(reader.count()?),
@@ -257,7 +257,7 @@ impl Options {
             "max_train_rows" => self.max_train_rows = Some(reader.count()?),
             "class_weights" => self.class_weights = Some(reader.boolean()?),
             "interval" => self.interval = Some(reader.share()?),
-            "quantiles" => self.quantiles = Some(reader.list(|r| r.share())?),
+            "quantiles" => self.quantiles = Some(reader.list(Reader::share)?),
             "threshold" => self.threshold = Some(reader.share()?),
             "top_classes" => self.top_classes = Some(reader.count()?),
             "embedding" => self.embedding = reader.boolean()?,
@@ -265,7 +265,7 @@ impl Options {
                 self.on_error =
                     reader.choice(&[("abort", OnError::Abort), ("skip", OnError::Skip)])?;
             }
-            "keep" => self.keep = reader.list(|r| r.word())?,
+            "keep" => self.keep = reader.list(Reader::word)?,
             _ => {
                 return Err(QueryError::Option {
                     at,
@@ -285,7 +285,7 @@ struct Reader<'a> {
     at: Option<Place>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     fn wrong<T>(&self, expected: &str) -> Result<T, QueryError> {
         self.wrong_with_hint(expected, None)
     }
@@ -373,7 +373,7 @@ impl Reader<'_> {
 
     fn list<T>(
         &self,
-        item: impl Fn(&Reader<'_>) -> Result<T, QueryError>,
+        item: fn(&Reader<'a>) -> Result<T, QueryError>,
     ) -> Result<Vec<T>, QueryError> {
         let items = match self.value {
             OptionValue::List(items) => items.as_slice(),

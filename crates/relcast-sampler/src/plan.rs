@@ -6,6 +6,8 @@ use relcast_catalog::{Schema, TableId};
 use relcast_graph::{Direction, EdgeType};
 use serde::{Deserialize, Serialize};
 
+use crate::error::SampleError;
+
 /// Which of the known neighbours are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Strategy {
@@ -89,6 +91,25 @@ impl SamplePlan {
         }
         let names = blocks.iter().map(|b| name(schema, b)).collect();
         Self { blocks, strategy, window, names }
+    }
+
+    /// Refuses a plan whose steps are not those of `schema`, or do not follow one another.
+    pub(crate) fn check(&self, schema: &Schema) -> Result<(), SampleError> {
+        let fits = |number: usize, block: &BlockPlan| match (block.parent, block.edge) {
+            (None, None) => number == 0 && block.table.index() < schema.tables.len(),
+            (Some(parent), Some(edge)) if parent < number => {
+                let from = self.blocks[parent].table;
+                schema.links.get(edge.link.index()).is_some_and(|link| match edge.direction {
+                    Direction::ToParent => (link.child, link.parent) == (from, block.table),
+                    Direction::ToChildren => (link.parent, link.child) == (from, block.table),
+                })
+            }
+            _ => false,
+        };
+        match self.blocks.iter().enumerate().find(|(number, block)| !fits(*number, block)) {
+            Some((block, _)) => Err(SampleError::Plan { block }),
+            None => Ok(()),
+        }
     }
 }
 

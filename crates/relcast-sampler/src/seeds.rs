@@ -3,6 +3,8 @@
 use relcast_catalog::TableId;
 use relcast_graph::TemporalGraph;
 
+use crate::error::SampleError;
+
 /// Stands for an entity without a row, or whose row is not known yet.
 pub const UNKNOWN_ROW: u32 = relcast_graph::NO_ROW;
 
@@ -20,8 +22,8 @@ pub struct Seeds {
 }
 
 impl Seeds {
-    /// Seeds of `entity` that see nothing after `visible_end`. A row not known at its view is
-    /// hidden: nothing of it is read.
+    /// Seeds of `entity` that see nothing after `visible_end`. A row not known at its view, or
+    /// ended by then, is hidden: nothing of it is read.
     #[must_use]
     pub fn new(
         graph: &TemporalGraph,
@@ -33,7 +35,7 @@ impl Seeds {
     ) -> Self {
         let views: Vec<i64> = cutoffs.iter().map(|c| (*c).min(visible_end)).collect();
         let seen = |(row, view): (u32, &i64)| {
-            if row != UNKNOWN_ROW && graph.is_seen(entity, row, *view) { row } else { UNKNOWN_ROW }
+            if graph.is_seen(entity, row, *view) { row } else { UNKNOWN_ROW }
         };
         let rows = rows.into_iter().zip(&views).map(seen).collect();
         Self { rows, cutoffs, views, keys }
@@ -49,5 +51,23 @@ impl Seeds {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
+    }
+
+    /// Refuses seeds of unequal lengths, views after the cutoff, and more than 2³² − 2 seeds.
+    pub(crate) fn check(&self) -> Result<(), SampleError> {
+        let lens = [self.rows.len(), self.cutoffs.len(), self.views.len(), self.keys.len()];
+        if lens.iter().any(|len| *len != lens[0]) {
+            let [rows, cutoffs, views, keys] = lens;
+            return Err(SampleError::Seeds(format!(
+                "{rows} rows, {cutoffs} cutoffs, {views} views, {keys} keys"
+            )));
+        }
+        if lens[0] >= UNKNOWN_ROW as usize {
+            return Err(SampleError::TooLarge { block: 0 });
+        }
+        match self.views.iter().zip(&self.cutoffs).position(|(view, cutoff)| view > cutoff) {
+            Some(seed) => Err(SampleError::Seeds(format!("seed {seed} sees past its cutoff"))),
+            None => Ok(()),
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::buffer::ScalarBuffer;
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt32Type};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, UInt32Type};
 use relcast_graph::{STATIC_TIME, TemporalGraph};
 
 use crate::error::SampleError;
@@ -50,17 +50,8 @@ impl Block {
         ends: Vec<u32>,
         known: Vec<u32>,
     ) -> Result<Self, SampleError> {
-        let nodes = Schema::new(vec![
-            Field::new("row", DataType::UInt32, false),
-            Field::new("seed", DataType::UInt32, false),
-            Field::new("age", DataType::Int64, true),
-        ]);
-        let links = Schema::new(vec![
-            Field::new("end", DataType::UInt32, false),
-            Field::new("known", DataType::UInt32, false),
-        ]);
         let nodes = RecordBatch::try_new(
-            Arc::new(nodes),
+            nodes_schema(),
             vec![
                 Arc::new(UInt32Array::from(rows)),
                 Arc::new(UInt32Array::from(seeds)),
@@ -68,7 +59,7 @@ impl Block {
             ],
         )?;
         let links = RecordBatch::try_new(
-            Arc::new(links),
+            links_schema(),
             vec![Arc::new(UInt32Array::from(ends)), Arc::new(UInt32Array::from(known))],
         )?;
         Ok(Self::from_batches(nodes, links))
@@ -128,54 +119,88 @@ impl Subgraph {
     /// The subgraph that [`Subgraph::to_record_batches`] was made from.
     ///
     /// # Errors
-    /// If the batches do not come in pairs of the right columns.
+    /// If the batches do not come in pairs of the right columns, or offsets do not ascend.
     pub fn from_record_batches(batches: &[RecordBatch]) -> Result<Self, SampleError> {
-        let names = |batch: &RecordBatch| {
-            batch.schema().fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>()
-        };
-        let blocks = batches
-            .chunks(2)
-            .map(|pair| match pair {
-                [nodes, links]
-                    if names(nodes) == ["row", "seed", "age"]
-                        && names(links) == ["end", "known"] =>
-                {
-                    Ok(Block::from_batches(nodes.clone(), links.clone()))
+        let block = |(number, pair): (usize, &[RecordBatch])| match pair {
+            [nodes, links]
+                if nodes.schema() == nodes_schema() && links.schema() == links_schema() =>
+            {
+                let block = Block::from_batches(nodes.clone(), links.clone());
+                let last = block.offsets.last().map_or(0, |end| *end as usize);
+                let root = number == 0 && links.num_rows() == 0;
+                if !block.offsets.is_sorted() || (last != nodes.num_rows() && !root) {
+                    return Err(SampleError::Shape(format!("offsets of block {number}")));
                 }
-                _ => Err(SampleError::Shape("a block is not a pair of nodes and links".into())),
-            })
-            .collect::<Result<_, _>>()?;
+                Ok(block)
+            }
+            _ => {
+                let reason = format!("block {number} is not a pair of nodes and links");
+                Err(SampleError::Shape(reason))
+            }
+        };
+        let blocks = batches.chunks(2).enumerate().map(block).collect::<Result<_, _>>()?;
         Ok(Self { blocks })
     }
 
-    /// Refuses the subgraph if one of its rows is younger than the view of its seed.
+    /// Refuses the subgraph if one of its rows must not be seen at the view of its seed, or if it
+    /// was not drawn for `seeds` by `plan`. Reads each row's time once.
     ///
     /// # Errors
-    /// [`SampleError::Leak`], or [`SampleError::Shape`] if it was not drawn by `plan`.
+    /// [`SampleError::Leak`] or [`SampleError::Shape`].
     pub fn check(
         &self,
         graph: &TemporalGraph,
         plan: &SamplePlan,
         seeds: &Seeds,
     ) -> Result<(), SampleError> {
+        plan.check(graph.schema())?;
+        seeds.check()?;
         if self.blocks.len() != plan.blocks.len() {
-            return Err(SampleError::Shape(format!(
-                "{} blocks instead of {}",
-                self.blocks.len(),
-                plan.blocks.len()
-            )));
+            let (found, expected) = (self.blocks.len(), plan.blocks.len());
+            return Err(SampleError::Shape(format!("{found} blocks instead of {expected}")));
         }
         for (number, (block, step)) in self.blocks.iter().zip(&plan.blocks).enumerate() {
+            let shape = |what: &str| Err(SampleError::Shape(format!("{what} of block {number}")));
+            let fits = match step.parent {
+                Some(parent) => block.offsets.len() == self.blocks[parent].rows().len() + 1,
+                None => block.rows() == seeds.rows,
+            };
+            if !fits {
+                return shape("the number of rows");
+            }
             let times = graph.times(step.table);
-            let leaks = block.rows().iter().zip(block.seeds()).any(|(row, seed)| {
-                *row != UNKNOWN_ROW && times[*row as usize] > seeds.views[*seed as usize]
-            });
-            if leaks {
-                return Err(SampleError::Leak { block: number });
+            let ages = block.ages();
+            for (node, (row, seed)) in block.rows().iter().zip(block.seeds()).enumerate() {
+                let Some(view) = seeds.views.get(*seed as usize) else { return shape("a seed") };
+                if *row == UNKNOWN_ROW && number == 0 {
+                    continue;
+                }
+                if !graph.is_seen(step.table, *row, *view) {
+                    let table = graph.schema().table(step.table).name.clone();
+                    return Err(SampleError::Leak { block: number, table, row: *row, seed: *seed });
+                }
+                if ages.get(node) != age(times[*row as usize], *view) {
+                    return shape("an age");
+                }
             }
         }
         Ok(())
     }
+}
+
+fn nodes_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("row", DataType::UInt32, false),
+        Field::new("seed", DataType::UInt32, false),
+        Field::new("age", DataType::Int64, true),
+    ]))
+}
+
+fn links_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("end", DataType::UInt32, false),
+        Field::new("known", DataType::UInt32, false),
+    ]))
 }
 
 /// The age of a row known since `time` at `view`; `None` for a static row.

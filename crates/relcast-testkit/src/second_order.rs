@@ -312,10 +312,12 @@ mod tests {
         }
     }
 
+    type Write = fn(&Path, u64) -> Result<GeneratedDatabase, TestkitError>;
+
     #[test]
     fn all_four_write_their_files() {
         let dir = tempfile::tempdir().unwrap();
-        let write: [fn(&Path, u64) -> Result<GeneratedDatabase, TestkitError>; 4] =
+        let write: [Write; 4] =
             [untimed_items_leak, untimed_items_control, upgraded_at_leak, upgraded_at_control];
         for (n, write) in write.into_iter().enumerate() {
             let database = write(&dir.path().join(n.to_string()), 5).unwrap();

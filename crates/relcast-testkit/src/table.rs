@@ -134,7 +134,7 @@ pub(crate) fn write_database(dir: &Path, tables: &[Table], yaml: &str) -> Result
 pub fn read_parquet(path: &Path) -> Result<Vec<RecordBatch>, TestkitError> {
     let file = File::open(path).map_err(TestkitError::io(path))?;
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)
-        .and_then(|builder| builder.build())
+        .and_then(ParquetRecordBatchReaderBuilder::build)
         .map_err(|source| TestkitError::Parquet { path: path.to_owned(), source })?;
     reader
         .collect::<Result<_, _>>()

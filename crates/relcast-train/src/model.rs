@@ -51,6 +51,25 @@ pub struct ModelPlan {
     pub fanout: Vec<usize>,
 }
 
+/// What a model is learnt from.
+#[derive(Debug, Clone, Copy)]
+pub struct TrainingData<'a> {
+    /// The rows and links.
+    pub graph: &'a TemporalGraph,
+    /// Their schema, with the table of closed labels.
+    pub schema: &'a Schema,
+    /// The table predicted for.
+    pub entity: TableId,
+    /// The kind of label.
+    pub task: &'a Task,
+    /// The training rows.
+    pub train: &'a Examples,
+    /// The last training cutoff: nothing known later is learnt from.
+    pub until: i64,
+    /// How far labels look ahead, in microseconds.
+    pub horizon: i64,
+}
+
 /// The neighbours drawn per hop where nothing is said: many recent rows, then a few of theirs.
 const FANOUT: [usize; 2] = [16, 6];
 const CHANNELS: usize = 64;
@@ -65,16 +84,8 @@ impl ModelPlan {
     ///
     /// # Errors
     /// If a column cannot be read as its semantic type.
-    pub fn learn(
-        graph: &TemporalGraph,
-        schema: &Schema,
-        entity: TableId,
-        task: Task,
-        train: &Examples,
-        until: i64,
-        horizon: i64,
-        options: &FitOptions,
-    ) -> Result<Self, TrainError> {
+    pub fn learn(data: &TrainingData<'_>, options: &FitOptions) -> Result<Self, TrainError> {
+        let TrainingData { graph, schema, entity, task, train, until, horizon } = *data;
         let mut tables = Vec::with_capacity(schema.tables.len());
         for (id, table) in (0u32..).map(TableId).zip(&schema.tables) {
             let rows = graph.table_columns(id)?;
@@ -98,7 +109,7 @@ impl ModelPlan {
         let model = model_config(&features, schema, entity, &fanout, channels, task.outputs());
         let rows = train.len().min(options.max_train_rows.unwrap_or(MAX_TRAIN_ROWS));
         let fit = FitPlan {
-            task,
+            task: task.clone(),
             model,
             seed: options.seed,
             epochs: options.epochs.unwrap_or(EPOCHS),

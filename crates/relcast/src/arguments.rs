@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use relcast_connect::Target;
-use relcast_query::Split;
+use relcast_query::{History, Split};
+use relcast_train::evaluate::SplitName;
 
 /// Predictions from a relational database: its tables, keys and times read as a graph.
 #[derive(Debug, Parser)]
@@ -57,6 +58,12 @@ pub enum Command {
     Sql(Sql),
     /// Write the label rows of a task or query
     Labels(Labels),
+    /// Train a model, evaluate it and register it
+    Train(Train),
+    /// Evaluate a registered model beside the baselines
+    Evaluate(Evaluate),
+    /// Predict with a registered model
+    Predict(Predict),
     /// Show or drop registered models
     #[command(subcommand)]
     Models(Models),
@@ -131,6 +138,66 @@ pub struct Labels {
     pub output: Target,
 }
 
+/// The arguments of `train`.
+#[derive(Debug, Args)]
+pub struct Train {
+    /// The database.
+    #[command(flatten)]
+    pub source: Source,
+    /// What to predict.
+    #[command(flatten)]
+    pub question: Question,
+    /// The name under which the model is registered
+    #[arg(long)]
+    pub model: String,
+}
+
+/// The arguments of `evaluate`.
+#[derive(Debug, Args)]
+pub struct Evaluate {
+    /// The database.
+    #[command(flatten)]
+    pub source: Source,
+    /// The model's name
+    #[arg(long)]
+    pub model: String,
+    /// The version; by default the model's default version
+    #[arg(long)]
+    pub version: Option<i64>,
+    /// val or test; by default both
+    #[arg(long, value_parser = judged_split)]
+    pub split: Option<SplitName>,
+    /// frozen or rolling; by default both
+    #[arg(long, value_parser = history)]
+    pub history: Option<History>,
+}
+
+/// The arguments of `predict`.
+#[derive(Debug, Args)]
+pub struct Predict {
+    /// The database.
+    #[command(flatten)]
+    pub source: Source,
+    /// The model's name
+    #[arg(long)]
+    pub model: String,
+    /// The version; by default the model's default version
+    #[arg(long)]
+    pub version: Option<i64>,
+    /// The cutoff to predict at, such as 2020-01-31; by default the newest time of the data
+    #[arg(long, value_parser = moment, conflicts_with = "split")]
+    pub as_of: Option<i64>,
+    /// Score the label rows of val or test instead
+    #[arg(long, value_parser = judged_split)]
+    pub split: Option<SplitName>,
+    /// What of the past is visible for the test split: rolling or frozen
+    #[arg(long, value_parser = history, default_value = "rolling")]
+    pub history: History,
+    /// Where predictions go: file.parquet, file.csv or sqlite://file#table; by default they are printed
+    #[arg(long, value_name = "TARGET")]
+    pub into: Option<Target>,
+}
+
 /// The commands about registered models.
 #[derive(Debug, Subcommand)]
 pub enum Models {
@@ -172,6 +239,27 @@ fn option(text: &str) -> Result<(String, String), String> {
         }
         _ => Err("expected NAME=VALUE, such as epochs=20".to_owned()),
     }
+}
+
+fn judged_split(text: &str) -> Result<SplitName, String> {
+    match text {
+        "val" => Ok(SplitName::Val),
+        "test" => Ok(SplitName::Test),
+        _ => Err("expected val or test".to_owned()),
+    }
+}
+
+fn history(text: &str) -> Result<History, String> {
+    match text {
+        "rolling" => Ok(History::Rolling),
+        "frozen" => Ok(History::Frozen),
+        _ => Err("expected rolling or frozen".to_owned()),
+    }
+}
+
+fn moment(text: &str) -> Result<i64, String> {
+    relcast_catalog::parse_time(text)
+        .ok_or_else(|| "expected a date or time, such as 2020-01-31 or 2020-01-31T12:00".to_owned())
 }
 
 fn split(text: &str) -> Result<Split, String> {

@@ -82,9 +82,8 @@ impl From<QueryError> for Failure {
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         match error {
-            EngineError::Connect(error) => error.into(),
-            EngineError::Catalog(error) => error.into(),
             EngineError::Query(error) => error.into(),
+            EngineError::Write(error) => error.into(),
             _ => match error.hint() {
                 Some(hint) => Self::new(error.to_string()).with_hint(hint),
                 None => Self::split(&error.to_string()),

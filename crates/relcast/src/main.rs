@@ -33,13 +33,18 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    if let Some(threads) = arguments.common.threads {
-        builder.worker_threads(threads.get());
-    }
-    let runtime = builder.enable_all().build().map_err(|source| {
+    let refused = |source: &dyn std::fmt::Display| {
         Failure::new(format!("cannot start threads: {source}"))
             .with_hint("ask for fewer with --threads N")
-    })?;
+    };
+    if let Some(threads) = arguments.common.threads {
+        builder.worker_threads(threads.get());
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads.get())
+            .build_global()
+            .map_err(|source| refused(&source))?;
+    }
+    let runtime = builder.enable_all().build().map_err(|source| refused(&source))?;
     runtime.block_on(commands::run(arguments))
 }
 

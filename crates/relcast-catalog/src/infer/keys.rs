@@ -54,6 +54,7 @@ fn name_evidence(table: &str, column: &str, position: usize) -> Option<(u32, &'s
         return Some((100, "named as the table's key"));
     }
     if stem.ends_with(&one)
+        || stem.ends_with(&all)
         || one.starts_with(&stem)
         || stem.starts_with(&one)
         || same_start(&stem, &one)

@@ -11,6 +11,8 @@ use crate::sql::{AggregateRow, KeyKind, key_equality, key_kind, quoted};
 
 /// The share of distinct values that the parent must have.
 const MIN_INCLUDED: f64 = 0.99;
+/// From this share on, a column that is no link is worth showing to a person.
+const MIN_SHOWN: f64 = 0.5;
 
 /// Names of a row of the same table.
 const SELF_WORDS: [&str; 12] = [
@@ -28,15 +30,24 @@ const SELF_WORDS: [&str; 12] = [
     "ancestor",
 ];
 
-/// The likely links of `child`: (column, parent table), sorted by the column's position.
+/// The links of one table, as (column, parent table), in the order of the columns.
+#[derive(Debug, Default)]
+pub(crate) struct InferredLinks {
+    /// Names and values speak for them.
+    pub(crate) found: Vec<Inferred<(String, String)>>,
+    /// The name speaks for them, but too many values aren't in the parent: for a person to decide.
+    pub(crate) doubtful: Vec<Inferred<(String, String)>>,
+}
+
+/// The likely links of `child`.
 ///
 /// `tables` have their primary keys; only tables with a key of one column can be parents.
 pub(crate) async fn links(
     context: &SessionContext,
     child: &Table,
     tables: &[Table],
-) -> Result<Vec<Inferred<(String, String)>>, CatalogError> {
-    let mut found = Vec::new();
+) -> Result<InferredLinks, CatalogError> {
+    let mut links = InferredLinks::default();
     for column in &child.columns {
         let mut candidates: Vec<(u32, &Table, &Column)> = Vec::new();
         for parent in tables {
@@ -55,15 +66,21 @@ pub(crate) async fn links(
         candidates.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.name.cmp(&b.1.name)));
         for (_, parent, key) in candidates {
             let (included, distinct) = inclusion(context, child, column, parent, key).await?;
-            if distinct > 0 && included as f64 >= MIN_INCLUDED * distinct as f64 {
-                let evidence = evidence(column, parent, key, included, distinct);
-                let value = (column.name.clone(), parent.name.clone());
-                found.push(Inferred { value, evidence });
-                break;
+            let share = if distinct == 0 { 0.0 } else { included as f64 / distinct as f64 };
+            if share < MIN_SHOWN {
+                continue;
             }
+            let evidence = evidence(column, parent, key, included, distinct);
+            let link = Inferred { value: (column.name.clone(), parent.name.clone()), evidence };
+            if share >= MIN_INCLUDED {
+                links.found.push(link);
+            } else {
+                links.doubtful.push(link);
+            }
+            break;
         }
     }
-    Ok(found)
+    Ok(links)
 }
 
 fn evidence(column: &Column, parent: &Table, key: &Column, included: u64, distinct: u64) -> String {

@@ -15,9 +15,9 @@ pub(crate) use times::time_column;
 
 /// Something inferred, with what speaks for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inferred<T> {
+pub(crate) struct Inferred<T> {
     /// What was inferred.
-    pub value: T,
+    pub(crate) value: T,
     /// Why, in words.
-    pub evidence: String,
+    pub(crate) evidence: String,
 }

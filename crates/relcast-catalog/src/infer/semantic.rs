@@ -12,8 +12,10 @@ const FEW: u64 = 1_000;
 /// Beyond this many distinct values nothing is a category.
 const MANY: u64 = 50_000;
 /// Endings of names that say "a code, not a quantity".
-const CODE_WORDS: [&str; 10] =
-    ["id", "key", "code", "type", "status", "kind", "category", "class", "group", "flag"];
+const CODE_WORDS: [&str; 15] = [
+    "id", "key", "code", "type", "status", "kind", "category", "class", "group", "flag", "upc",
+    "sku", "ean", "zip", "postcode",
+];
 
 /// What a column that is no key means; `rows` is the number of rows that were counted.
 ///
@@ -83,7 +85,10 @@ fn integer(column: &Column, counts: &ColumnStatistics) -> Inferred<SemanticType>
     let Some(distinct) = counts.distinct.filter(|_| is_code && counts.non_null > 0) else {
         return because(SemanticType::Numerical, "a whole number");
     };
-    if is_repeated(distinct, counts.non_null) {
+    // A code names a thing even where only a few rows share it.
+    if is_repeated(distinct, counts.non_null)
+        || (distinct <= MANY && distinct * 5 <= counts.non_null)
+    {
         return because(
             SemanticType::Categorical,
             &format!("{distinct} distinct values, named as a code"),

@@ -8,7 +8,7 @@ use crate::schema::Table;
 use crate::statistics::TableStatistics;
 
 /// Words of the moment a row is written.
-const WRITTEN: [&str; 14] = [
+const WRITTEN: [&str; 17] = [
     "created",
     "creation",
     "inserted",
@@ -23,6 +23,9 @@ const WRITTEN: [&str; 14] = [
     "placed",
     "ordered",
     "occurred",
+    "known",
+    "available",
+    "published",
 ];
 /// Words of a moment in general.
 const MOMENT: [&str; 9] =

@@ -118,6 +118,8 @@ pub enum FindingKind {
     NullTime,
     /// Foreign keys that point nowhere: they make no edge.
     DanglingLink,
+    /// A link in which no row points to any row.
+    EmptyLink,
     /// Keys of different types, compared as text.
     KeyTypesDiffer,
     /// A column with one value or none.

@@ -133,7 +133,11 @@ fn column_findings(table: &Table, report: &TableReport, findings: &mut Vec<Findi
             add(FindingKind::Constant, None, text);
             continue;
         }
-        if counts.near_unique && !is_time && column.semantic != SemanticType::Numerical {
+        let may_be_unique = matches!(
+            column.semantic,
+            SemanticType::Timestamp | SemanticType::Numerical | SemanticType::Text
+        );
+        if counts.near_unique && !may_be_unique {
             add(
                 FindingKind::NearUnique,
                 counts.distinct,
@@ -178,6 +182,15 @@ fn link_findings(child: &str, report: &LinkReport, findings: &mut Vec<Finding>) 
                 "rows point to rows that {} doesn't have; they make no edge",
                 report.parent
             ),
+        });
+    }
+    if report.edges == 0 && report.nulls + report.dangling > 0 {
+        findings.push(Finding {
+            kind: FindingKind::EmptyLink,
+            table: child.to_owned(),
+            column: column.clone(),
+            count: None,
+            text: format!("no row points to a row of {}; the link says nothing", report.parent),
         });
     }
     if let Some(types) = &report.types_differ {

@@ -4,18 +4,17 @@ use std::collections::BTreeMap;
 
 use relcast_catalog::{Catalog, format_time};
 use relcast_connect::Database;
-use relcast_nn::RelationalModel;
 use relcast_query::History;
-use relcast_train::evaluate::{
-    Evaluation, SplitName, baselines, measure, predictions, visible_end,
-};
+use relcast_train::evaluate::{Evaluation, Judge, RowHistory, SplitName};
 use relcast_train::model::ModelPlan;
 use relcast_train::score::Inputs;
 use serde::{Deserialize, Serialize};
 
-use super::prepare::{Prepared, prepare};
+use super::prepare::Prepared;
 use crate::error::EngineError;
 use crate::home::Home;
+use crate::registry::Registry;
+use crate::runs::RunKind;
 use crate::stored::StoredModel;
 
 /// What `train` and `evaluate` print.
@@ -81,6 +80,22 @@ fn task_type(model: &ModelPlan) -> &'static str {
 /// # Errors
 /// If the schema changed since training, or a stage fails.
 pub async fn evaluate(
+    registry: &Registry,
+    database: &Database,
+    catalog: &Catalog,
+    stored: &StoredModel,
+    split: Option<SplitName>,
+    history: Option<History>,
+) -> Result<EvaluationReport, EngineError> {
+    let work = async |_| {
+        let report =
+            evaluate_stored(registry.home(), database, catalog, stored, split, history).await?;
+        Ok((stored.version, report))
+    };
+    registry.record(RunKind::Evaluate, &stored.name, work).await
+}
+
+async fn evaluate_stored(
     home: &Home,
     database: &Database,
     catalog: &Catalog,
@@ -88,14 +103,13 @@ pub async fn evaluate(
     split: Option<SplitName>,
     history: Option<History>,
 ) -> Result<EvaluationReport, EngineError> {
-    stored.check_schema(&catalog.schema)?;
     let started = std::time::Instant::now();
-    let plan = stored.question.plan(&catalog.schema, &stored.set)?;
-    let task = stored.plan.fit.task.clone();
-    let prepared = prepare(home, database, catalog, plan, Some(task)).await?;
+    let prepared = Prepared::again(home, database, &catalog.schema, stored, None).await?;
     let inputs = stored.plan.inputs(prepared.graph.clone())?;
     let network = stored.plan.network(&stored.weights)?;
-    let results = evaluate_prepared(&prepared, &stored.plan, &inputs, &network, split, history)?;
+    let rows = prepared.row_history(database).await?;
+    let results = judge(&prepared, &stored.plan, &inputs, rows.as_ref())
+        .evaluate(&network, &every(split, history))?;
     let seconds = BTreeMap::from([("evaluate".to_owned(), started.elapsed().as_secs_f64())]);
     Ok(EvaluationReport::new(
         &stored.name,
@@ -107,39 +121,32 @@ pub async fn evaluate(
     ))
 }
 
-/// The figures for the splits and histories asked for; validation is the same in both histories.
-pub(super) fn evaluate_prepared(
-    prepared: &Prepared,
-    model: &ModelPlan,
-    inputs: &Inputs,
-    network: &RelationalModel,
+/// Who judges a model on what was prepared.
+pub(super) fn judge<'a>(
+    prepared: &'a Prepared,
+    model: &'a ModelPlan,
+    inputs: &'a Inputs,
+    rows: Option<&'a RowHistory>,
+) -> Judge<'a> {
+    Judge {
+        inputs,
+        plan: &model.fit,
+        examples: &prepared.examples,
+        cutoffs: &prepared.cutoffs,
+        rows,
+    }
+}
+
+/// The splits under the histories that were asked for; all of them where none is named.
+pub(super) fn every(
     split: Option<SplitName>,
     history: Option<History>,
-) -> Result<Vec<Evaluation>, EngineError> {
-    let mut results = Vec::new();
-    for s in [SplitName::Val, SplitName::Test] {
-        for h in [History::Frozen, History::Rolling] {
-            if split.is_some_and(|asked| asked != s) || history.is_some_and(|asked| asked != h) {
-                continue;
-            }
-            let examples = prepared.examples.of(s);
-            let end = visible_end(s, h, &prepared.cutoffs);
-            let outputs = inputs.score(network, examples, end, model.fit.batch_size.max(256))?;
-            let predicted = predictions(&model.fit, &outputs);
-            results.push(Evaluation {
-                split: s,
-                history: h,
-                metrics: measure(&model.fit.task, &examples.labels, &predicted),
-                baselines: baselines(
-                    inputs,
-                    &model.fit,
-                    &prepared.examples,
-                    &prepared.cutoffs,
-                    s,
-                    h,
-                )?,
-            });
-        }
-    }
-    Ok(results)
+) -> Vec<(SplitName, History)> {
+    let histories = [History::Frozen, History::Rolling];
+    [SplitName::Val, SplitName::Test]
+        .into_iter()
+        .filter(|s| split.is_none_or(|asked| asked == *s))
+        .flat_map(|s| histories.map(|h| (s, h)))
+        .filter(|(_, h)| history.is_none_or(|asked| asked == *h))
+        .collect()
 }

@@ -14,9 +14,11 @@ use relcast_train::dataset::{examples, seeds_of};
 use relcast_train::evaluate::{SplitName, predictions, top_classes, visible_end};
 use relcast_train::examples::Task;
 
-use super::prepare::{Prepared, prepare};
+use super::prepare::{Prepared, known_until};
 use crate::error::EngineError;
 use crate::home::Home;
+use crate::registry::{Registry, now};
+use crate::runs::{RunId, RunKind};
 use crate::stored::StoredModel;
 
 /// Which entities are predicted, and when.
@@ -34,45 +36,63 @@ pub enum PredictAt {
 /// # Errors
 /// If the schema changed since training, or a stage fails.
 pub async fn predict(
-    home: &Home,
+    registry: &Registry,
     database: &Database,
     catalog: &Catalog,
     stored: &StoredModel,
     at: PredictAt,
 ) -> Result<RecordBatch, EngineError> {
-    stored.check_schema(&catalog.schema)?;
-    let plan = stored.question.plan(&catalog.schema, &stored.set)?;
-    let task = stored.plan.fit.task.clone();
-    let prepared = prepare(home, database, catalog, plan, Some(task.clone())).await?;
+    let work = async |run| {
+        let rows = predict_stored(registry.home(), database, catalog, stored, at, run).await?;
+        Ok((stored.version, rows))
+    };
+    registry.record(RunKind::Predict, &stored.name, work).await
+}
+
+async fn predict_stored(
+    home: &Home,
+    database: &Database,
+    catalog: &Catalog,
+    stored: &StoredModel,
+    at: PredictAt,
+    run: RunId,
+) -> Result<RecordBatch, EngineError> {
+    let moment = match at {
+        PredictAt::Moment(moment) => moment,
+        PredictAt::Split(..) => None,
+    };
+    let prepared = Prepared::again(home, database, &catalog.schema, stored, moment).await?;
+    let task = &prepared.task;
     let inputs = stored.plan.inputs(prepared.graph.clone())?;
     let network = stored.plan.network(&stored.weights)?;
     let (rows, seeds, end) = match at {
         PredictAt::Moment(moment) => {
-            let cutoff = moment.unwrap_or(prepared.cutoffs.data_end);
+            let cutoff = moment.or(prepared.plan.as_of).unwrap_or(prepared.cutoffs.data_end);
             let keys = prepared.plan.entities(&database.context, cutoff).await?;
             let labels = vec![f64::NAN; keys.num_rows()];
             let cutoffs = vec![cutoff; keys.num_rows()];
             let seeds = seeds_of(&prepared.graph, &prepared.plan, cutoffs, keys.columns(), labels)?;
-            (keys, seeds, i64::MAX)
+            (keys, seeds, known_until(&prepared.cutoffs, cutoff))
         }
         PredictAt::Split(split, history) => {
             let rows = match split {
                 SplitName::Val => &prepared.splits.validation,
                 SplitName::Test => &prepared.splits.test,
             };
-            let seeds = examples(&prepared.graph, &prepared.plan, &task, rows)?;
+            let seeds = examples(&prepared.graph, &prepared.plan, task, rows)?;
             let keys: Vec<usize> = (1..rows.num_columns()).collect();
             (rows.project(&keys)?, seeds, visible_end(split, history, &prepared.cutoffs))
         }
     };
     let outputs = inputs.score(&network, &seeds, end, stored.plan.fit.batch_size.max(256))?;
     let predicted = predictions(&stored.plan.fit, &outputs);
-    table(&prepared, stored, &rows, &seeds.cutoffs, &predicted)
+    table(&prepared, stored, run, &rows, &seeds.cutoffs, &predicted)
 }
 
 fn table(
     prepared: &Prepared,
     stored: &StoredModel,
+    run: RunId,
     rows: &RecordBatch,
     cutoffs: &[i64],
     predicted: &[f64],
@@ -115,14 +135,18 @@ fn table(
         columns.push((prepared.plan.label_column.clone(), rows.column(keys).clone()));
     }
     let count = cutoffs.len();
-    columns
-        .push(("model".to_owned(), Arc::new(StringArray::from(vec![stored.name.as_str(); count]))));
-    columns.push((
-        "model_version".to_owned(),
-        Arc::new(Int64Array::from(vec![stored.version; count])),
-    ));
-    let until = TimestampMicrosecondArray::from_value(prepared.cutoffs.data_end, count);
-    columns.push(("data_until".to_owned(), Arc::new(until)));
+    let moment = |at| Arc::new(TimestampMicrosecondArray::from_value(at, count)) as ArrayRef;
+    let number = |n| Arc::new(Int64Array::from_value(n, count)) as ArrayRef;
+    let trained_until = stored.cutoffs.data_end;
+    let in_sample: BooleanArray = cutoffs.iter().map(|c| Some(*c < trained_until)).collect();
+    columns.extend([
+        ("in_sample".to_owned(), Arc::new(in_sample) as ArrayRef),
+        ("model".to_owned(), Arc::new(StringArray::from(vec![stored.name.as_str(); count]))),
+        ("model_version".to_owned(), number(stored.version)),
+        ("run_id".to_owned(), number(run.0)),
+        ("predicted_at".to_owned(), moment(now())),
+        ("data_until".to_owned(), moment(prepared.cutoffs.data_end)),
+    ]);
     let fields: Vec<Field> = columns
         .iter()
         .map(|(name, values)| Field::new(name, values.data_type().clone(), true))

@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use relcast_catalog::{Catalog, Schema, TaskManifest};
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::{concat_batches, filter_record_batch};
+use datafusion::prelude::SessionContext;
+use relcast_catalog::{Schema, TaskManifest};
 use relcast_connect::Database;
 use relcast_graph::TemporalGraph;
 use relcast_query::{Cutoffs, LabelPlan, Options};
-use relcast_train::dataset::{LabelSplits, add_label_history, examples, open_graph, task_of};
-use relcast_train::evaluate::SplitExamples;
+use relcast_train::dataset::{
+    LabelSplits, add_label_history, cutoff_column, examples, open_graph, task_of,
+};
+use relcast_train::evaluate::{RowHistory, SplitExamples};
 use relcast_train::examples::Task;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
@@ -16,6 +20,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::error::EngineError;
 use crate::home::Home;
 use crate::registry::Origin;
+use crate::stored::StoredModel;
 
 /// What is to be predicted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,17 +51,25 @@ impl Question {
         schema: &Schema,
         set: &[(String, String)],
     ) -> Result<LabelPlan, EngineError> {
-        let mut plan = match self {
-            Self::Task(task) => LabelPlan::from_task(task, schema)?,
-            Self::Query(text) => {
-                let query = relcast_query::parse(text)?;
-                LabelPlan::from_query(&relcast_query::bind(&query, schema)?, schema)?
+        match self {
+            Self::Task(task) => {
+                let mut plan = LabelPlan::from_task(task, schema)?;
+                for (name, value) in set {
+                    plan.options.set(name, value)?;
+                }
+                Ok(plan)
             }
-        };
-        for (key, value) in set {
-            plan.options.set(key, value)?;
+            Self::Query(text) => {
+                let mut query = relcast_query::bind(&relcast_query::parse(text)?, schema)?;
+                if query.names_entities() {
+                    return Err(EngineError::NamesEntities);
+                }
+                for (name, value) in set {
+                    query.options_mut().set(name, value)?;
+                }
+                Ok(LabelPlan::from_query(&query, schema)?)
+            }
         }
-        Ok(plan)
     }
 }
 
@@ -78,54 +91,125 @@ pub struct Prepared {
     pub graph: Arc<TemporalGraph>,
 }
 
-/// Computes labels, adds those that closed to the graph, builds or opens it.
-///
-/// `task` is the stored model's, where there is one: then nothing is learnt anew.
-///
-/// # Errors
-/// Of the query, the graph or the labels.
-pub async fn prepare(
-    home: &Home,
-    database: &Database,
-    catalog: &Catalog,
-    plan: LabelPlan,
-    task: Option<Task>,
-) -> Result<Prepared, EngineError> {
-    let ctx = &database.context;
-    let cutoffs = plan.cutoffs(ctx, &catalog.schema).await?;
-    let splits = LabelSplits::read(ctx, &plan, &cutoffs).await?;
-    let task = match task {
-        Some(task) => task,
-        None => task_of(&plan.task_type, &splits.train)?,
-    };
-    let history = closed_labels(database, &plan, &cutoffs).await?;
-    let schema = add_label_history(ctx, &catalog.schema, &plan, &cutoffs, &task, &history)?;
-    let identity = format!("{}\n{}\n{cutoffs:?}\n{schema:?}", database.fingerprint, plan.sql());
-    let directory = home.graph(&format!("{:032x}", xxh3_128(identity.as_bytes())));
-    let graph = open_graph(ctx, &schema, &directory).await?;
-    let examples = SplitExamples {
-        train: examples(&graph, &plan, &task, &splits.train)?,
-        validation: examples(&graph, &plan, &task, &splits.validation)?,
-        test: examples(&graph, &plan, &task, &splits.test)?,
-    };
-    Ok(Prepared { plan, cutoffs, splits, examples, task, schema, graph })
+impl Prepared {
+    /// Prepares a question that is asked for the first time.
+    ///
+    /// # Errors
+    /// Of the query, the labels or the graph.
+    pub async fn new(
+        home: &Home,
+        database: &Database,
+        schema: &Schema,
+        plan: LabelPlan,
+    ) -> Result<Self, EngineError> {
+        let cutoffs = plan.cutoffs(&database.context, schema).await?;
+        let splits = LabelSplits::read(&database.context, &plan, &cutoffs).await?;
+        let task = task_of(&plan.task_type, &splits.train)?;
+        let known_until = cutoffs.data_end;
+        Self::build(home, database, schema, plan, cutoffs, splits, task, known_until).await
+    }
+
+    /// Prepares the question of a stored model for predictions at `cutoff`, or at the cutoffs of
+    /// its splits. Schema, splits and classes stay those of training, whatever the data are today.
+    ///
+    /// # Errors
+    /// As [`Prepared::new`], and if the schema changed.
+    pub async fn again(
+        home: &Home,
+        database: &Database,
+        schema: &Schema,
+        stored: &StoredModel,
+        cutoff: Option<i64>,
+    ) -> Result<Self, EngineError> {
+        stored.check_schema(schema)?;
+        let plan = stored.question.plan(&stored.schema, &stored.set)?;
+        let mut cutoffs = stored.cutoffs.clone();
+        let newest = plan.newest_time(&database.context).await?;
+        cutoffs.data_end = newest.unwrap_or(cutoffs.data_end);
+        let closed = |cutoff: &i64| cutoffs.horizon.after(*cutoff) <= cutoffs.data_end;
+        for split in [&mut cutoffs.val, &mut cutoffs.test] {
+            split.retain(closed);
+        }
+        let splits = LabelSplits::read(&database.context, &plan, &cutoffs).await?;
+        let known_until = cutoff.map_or(cutoffs.data_end, |at| known_until(&cutoffs, at));
+        let task = stored.plan.fit.task.clone();
+        let schema = &stored.schema;
+        Self::build(home, database, schema, plan, cutoffs, splits, task, known_until).await
+    }
+
+    #[allow(clippy::too_many_arguments)] // the parts that both ways of preparing bring
+    async fn build(
+        home: &Home,
+        database: &Database,
+        schema: &Schema,
+        plan: LabelPlan,
+        cutoffs: Cutoffs,
+        splits: LabelSplits,
+        task: Task,
+        known_until: i64,
+    ) -> Result<Self, EngineError> {
+        let ctx = &database.context;
+        let closed = closed_labels(ctx, &plan, &cutoffs, &splits, known_until).await?;
+        let schema = add_label_history(ctx, schema, &plan, &cutoffs, &task, &closed)?;
+        let identity = format!(
+            "{}\n{}\n{cutoffs:?}\n{known_until}\n{schema:?}",
+            database.fingerprint,
+            plan.sql()
+        );
+        let directory = home.graph(&format!("{:032x}", xxh3_128(identity.as_bytes())));
+        let graph = open_graph(ctx, &schema, &directory).await?;
+        let examples = SplitExamples {
+            train: examples(&graph, &plan, &task, &splits.train)?,
+            validation: examples(&graph, &plan, &task, &splits.validation)?,
+            test: examples(&graph, &plan, &task, &splits.test)?,
+        };
+        Ok(Self { plan, cutoffs, splits, examples, task, schema, graph })
+    }
+
+    /// The rows that the target reads, for the baseline over the last of them.
+    ///
+    /// # Errors
+    /// Of the query.
+    pub async fn row_history(
+        &self,
+        database: &Database,
+    ) -> Result<Option<RowHistory>, EngineError> {
+        let rows = self.plan.row_values(&database.context).await?;
+        Ok(rows.map(|rows| RowHistory::read(&rows, &self.task)).transpose()?)
+    }
 }
 
-/// Label rows at every cutoff of the grid whose window closes within the data.
+/// Until when the world is known to someone who predicts at `cutoff`: until then, unless the data
+/// end more than a horizon earlier and are stale.
+pub(super) fn known_until(cutoffs: &Cutoffs, cutoff: i64) -> i64 {
+    let stale = cutoffs.horizon.after(cutoffs.data_end) < cutoff;
+    if stale { cutoffs.data_end } else { cutoffs.data_end.max(cutoff) }
+}
+
+/// Label rows whose windows have closed by `until`: those to learn from and to choose on, and those
+/// at the cutoffs that follow at the same step.
 async fn closed_labels(
-    database: &Database,
+    ctx: &SessionContext,
     plan: &LabelPlan,
     cutoffs: &Cutoffs,
+    splits: &LabelSplits,
+    until: i64,
 ) -> Result<RecordBatch, EngineError> {
-    let mut grid = cutoffs.train.clone();
+    let mut later = Vec::new();
     let mut at = cutoffs.val_timestamp;
-    while cutoffs.horizon.after(at) <= cutoffs.data_end {
-        grid.push(at);
+    while cutoffs.horizon.after(at) <= until {
+        if !cutoffs.val.contains(&at) {
+            later.push(at);
+        }
         at = cutoffs.horizon.after(at);
     }
-    grid.sort_unstable();
-    grid.dedup();
-    Ok(plan.label_rows(&database.context, &grid).await?)
+    let later = plan.label_rows(ctx, &later).await?;
+    let rows = concat_batches(&splits.train.schema(), [&splits.train, &splits.validation, &later])?;
+    let closed: BooleanArray = cutoff_column(&rows)?
+        .into_iter()
+        .map(|cutoff| Some(cutoffs.horizon.after(cutoff) <= until))
+        .collect();
+    Ok(filter_record_batch(&rows, &closed)?)
 }
 
 /// The options of a fit that the query language names.

@@ -7,16 +7,17 @@ use relcast_catalog::Catalog;
 use relcast_connect::Database;
 use relcast_train::checkpoint::CheckpointFile;
 use relcast_train::fit::{Progress, fit};
-use relcast_train::model::ModelPlan;
+use relcast_train::model::{ModelPlan, TrainingData};
 use serde_json::json;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::evaluate::{EvaluationReport, evaluate_prepared};
-use super::prepare::{Prepared, Question, fit_options, prepare};
+use super::evaluate::{EvaluationReport, every, judge};
+use super::prepare::{Prepared, Question, fit_options};
 use crate::artefact::Artefact;
 use crate::error::EngineError;
-use crate::home::Home;
+use crate::home::{Home, ModelLock};
 use crate::registry::{NewVersion, Registry};
+use crate::runs::RunKind;
 
 /// How long a second writer of one model waits for the first.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -28,7 +29,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// # Errors
 /// Of every stage; then nothing is registered.
 pub async fn train(
-    home: &Home,
     registry: &Registry,
     database: &Database,
     catalog: &Catalog,
@@ -37,12 +37,30 @@ pub async fn train(
     name: &str,
     progress: &mut dyn Progress,
 ) -> Result<EvaluationReport, EngineError> {
-    let lock = home.lock_model(name, PATIENCE)?;
+    let lock = registry.home().lock_model(name, PATIENCE)?;
+    let work = async |_| {
+        let report =
+            train_locked(registry, database, catalog, question, set, &lock, progress).await?;
+        Ok((report.version, report))
+    };
+    registry.record(RunKind::Train, name, work).await
+}
+
+async fn train_locked(
+    registry: &Registry,
+    database: &Database,
+    catalog: &Catalog,
+    question: &Question,
+    set: &[(String, String)],
+    lock: &ModelLock,
+    progress: &mut dyn Progress,
+) -> Result<EvaluationReport, EngineError> {
+    let (home, name) = (registry.home(), lock.model());
     let mut seconds = BTreeMap::new();
     let started = Instant::now();
     let plan = question.plan(&catalog.schema, set)?;
     let options = fit_options(&plan.options);
-    let prepared = prepare(home, database, catalog, plan, None).await?;
+    let prepared = Prepared::new(home, database, &catalog.schema, plan).await?;
     seconds.insert("labels_and_graph".to_owned(), started.elapsed().as_secs_f64());
 
     let started = Instant::now();
@@ -62,7 +80,9 @@ pub async fn train(
 
     let started = Instant::now();
     let network = model.network(&fitted.weights)?;
-    let results = evaluate_prepared(&prepared, &model, &inputs, &network, None, None)?;
+    let rows = prepared.row_history(database).await?;
+    let results =
+        judge(&prepared, &model, &inputs, rows.as_ref()).evaluate(&network, &every(None, None))?;
     seconds.insert("evaluate".to_owned(), started.elapsed().as_secs_f64());
 
     let mut report = EvaluationReport::new(name, 0, &prepared, &model, seconds, results);
@@ -70,7 +90,10 @@ pub async fn train(
         weights: fitted.weights.0,
         documents: BTreeMap::from([
             ("model".to_owned(), serde_json::to_value(&model).map_err(EngineError::json)?),
-            ("question".to_owned(), json!({ "question": question, "set": set })),
+            (
+                "question".to_owned(),
+                json!({ "question": question, "set": set, "cutoffs": prepared.cutoffs }),
+            ),
             (
                 "schema".to_owned(),
                 serde_json::to_value(&catalog.schema).map_err(EngineError::json)?,
@@ -88,7 +111,7 @@ pub async fn train(
         options: serde_json::to_value(&model.fit).map_err(EngineError::json)?,
         metrics: serde_json::to_value(&report.results).map_err(EngineError::json)?,
     };
-    report.version = registry.publish(&lock, &new, &artefact).await?.version;
+    report.version = registry.publish(lock, &new, &artefact).await?.version;
     checkpoint.remove()?;
     Ok(report)
 }
@@ -107,16 +130,16 @@ fn learn(
     let cutoffs = &prepared.cutoffs;
     let until = cutoffs.train.iter().copied().max().unwrap_or(i64::MIN);
     let horizon = cutoffs.horizon.after(cutoffs.val_timestamp) - cutoffs.val_timestamp;
-    Ok(ModelPlan::learn(
-        &prepared.graph,
-        &prepared.schema,
-        prepared.plan.entity,
-        prepared.task.clone(),
-        &prepared.examples.train,
+    let data = TrainingData {
+        graph: &prepared.graph,
+        schema: &prepared.schema,
+        entity: prepared.plan.entity,
+        task: &prepared.task,
+        train: &prepared.examples.train,
         until,
         horizon,
-        options,
-    )?)
+    };
+    Ok(ModelPlan::learn(&data, options)?)
 }
 
 /// A file whose name depends on everything that decides the result.

@@ -17,8 +17,8 @@ use crate::ast::{
 use crate::error::QueryError;
 use crate::options::Options;
 use crate::time::{Horizon, Span};
-pub(crate) use aggregate::{BoundAggregate, Role, Source};
-pub(crate) use path::{Direction, PathStep};
+pub(crate) use aggregate::{BoundAggregate, Role};
+pub(crate) use path::Direction;
 pub use task::{FillIn, Item, TaskType};
 pub(crate) use types::{ValueType, type_of};
 

@@ -111,7 +111,7 @@ pub(crate) fn type_of<L>(
             for (when, _) in branches {
                 match operand {
                     Some((e, operand_type)) => {
-                        expect_comparable((e, operand_type), (when, of(when)?))?
+                        expect_comparable((e, operand_type), (when, of(when)?))?;
                     }
                     None => expect_boolean(when, of(when)?, "WHEN")?,
                 }

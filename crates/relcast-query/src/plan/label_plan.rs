@@ -43,6 +43,7 @@ pub struct LabelPlan {
     pub(super) eligible: String,
     pub(super) existing: String,
     pub(super) all: String,
+    pub(super) row_values: Option<String>,
     pub(super) when: When,
     pub(super) named: Named,
 }
@@ -101,6 +102,7 @@ impl LabelPlan {
             eligible: writer.eligible_sql(),
             existing: keys_sql(cutoff_column, &keys, &from),
             all: count_sql(schema, query.entity),
+            row_values: writer.row_values_sql(),
             when,
             named: Named::of(&query.selection),
             timestamps,
@@ -138,6 +140,7 @@ impl LabelPlan {
             eligible: existing.clone(),
             existing,
             all: count_sql(schema, parts.entity),
+            row_values: None,
             when: parts.when,
             named: Named::Each,
             timestamps,

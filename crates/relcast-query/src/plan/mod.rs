@@ -8,6 +8,7 @@ mod label_plan;
 mod named;
 mod path;
 mod query;
+mod row_values;
 mod run;
 mod session;
 mod task;

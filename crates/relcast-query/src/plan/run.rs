@@ -1,6 +1,6 @@
 //! Running a label plan: cutoffs, label rows, entities.
 
-use datafusion::arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use datafusion::arrow::array::{AsArray, BooleanArray, RecordBatch};
 use datafusion::arrow::compute::filter_record_batch;
 use datafusion::arrow::datatypes::TimestampMicrosecondType;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -86,6 +86,20 @@ impl LabelPlan {
         cutoffs: &[i64],
     ) -> Result<RecordBatch, QueryError> {
         self.run(context, cutoffs, &self.labels, "computing the labels").await
+    }
+
+    /// The rows that the target reads, each with the label it would give alone in the window: key
+    /// columns, `time`, `value` (text for classes), in no order; none where the target is not a
+    /// function of one aggregate's rows.
+    ///
+    /// # Errors
+    /// [`QueryError::Run`] when DataFusion fails.
+    pub async fn row_values(
+        &self,
+        context: &SessionContext,
+    ) -> Result<Option<RecordBatch>, QueryError> {
+        let Some(sql) = &self.row_values else { return Ok(None) };
+        self.run(context, &[], sql, "reading the rows of the target").await.map(Some)
     }
 
     /// The label rows of one split.

@@ -57,7 +57,12 @@ pub(super) async fn with_timestamps(
     }
     catalogs.register_catalog(catalog_name, catalog);
 
-    let mut config = state.config().clone().with_target_partitions(1);
+    // A default catalog made anew would hide the tables.
+    let mut config = state
+        .config()
+        .clone()
+        .with_target_partitions(1)
+        .with_create_default_catalog_and_schema(false);
     config.options_mut().sql_parser.enable_ident_normalization = false;
     let state = SessionStateBuilder::new_from_existing(state)
         .with_config(config)

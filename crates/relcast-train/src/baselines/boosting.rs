@@ -12,6 +12,8 @@ use super::{BaselineError, labels::check_labels};
 
 /// perpetual's measure of effort: trees get finer and more numerous with it.
 const BUDGET: f32 = 0.5;
+/// Memory for a model in gigabytes: fixed, for the trees depend on it.
+const MEMORY_GB: f32 = 0.2;
 /// Trees per model, at most.
 const MAX_TREES: usize = 300;
 /// Training rows used, at most: a fixed sample of a larger set.
@@ -147,6 +149,7 @@ impl TrainingData {
             .set_objective(loss.objective())
             .set_budget(BUDGET)
             .set_iteration_limit(Some(MAX_TREES))
+            .set_memory_limit(Some(MEMORY_GB))
             .set_num_threads(Some(1))
             .set_seed(SEED);
         // Weighted classes would spoil the probabilities.

@@ -3,7 +3,9 @@
 //! Frozen: all labels of the training and validation splits are known, none of the test split.
 //! Rolling: at each cutoff those labels are known, of any split, whose windows had closed by then.
 
-use super::{BaselineError, LabelRow, labels::check_labels};
+use std::collections::BTreeMap;
+
+use super::{BaselineError, LabelRow, labels::check_labels, last_rows::last_k_rows_mean};
 
 /// For each row of `targets` the mean label of its entity in `past` (training and validation
 /// rows), or the mean of all of `past` for an entity without rows there.
@@ -41,6 +43,32 @@ pub fn rolling_entity_mean(
             .unwrap_or(fallback)
     };
     Ok(targets.iter().map(predict).collect())
+}
+
+/// For each row of `targets` the mean of its entity's last `k` labels in `rows` (all splits) that
+/// had closed by the end of what it sees, min(cutoff, `visible_end`), or `fallback` without any.
+///
+/// # Errors
+/// If `rows` is empty or holds a label that is not finite.
+pub fn last_labels_mean(
+    rows: &[LabelRow],
+    targets: &[LabelRow],
+    visible_end: i64,
+    k: usize,
+    fallback: f64,
+) -> Result<Vec<f64>, BaselineError> {
+    check_labels("mean of the last labels", rows.iter().map(|row| row.label))?;
+    let mut own: BTreeMap<u64, Vec<(i64, f64)>> = BTreeMap::new();
+    for row in rows {
+        own.entry(row.entity).or_default().push((row.closes, row.label));
+    }
+    for labels in own.values_mut() {
+        labels.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+    }
+    let mean = |target: &LabelRow| {
+        last_k_rows_mean(own.get(&target.entity)?, target.cutoff.min(visible_end), k)
+    };
+    Ok(targets.iter().map(|target| mean(target).unwrap_or(fallback)).collect())
 }
 
 /// Labels by entity and by the moment they became known, with running sums.
@@ -127,6 +155,17 @@ mod tests {
             -1.0,
         );
         assert_eq!(predictions.unwrap(), [-1.0, 4.0, 4.0, 6.0, 4.0]);
+    }
+
+    #[test]
+    fn the_last_labels_are_those_that_closed_last() {
+        let rows = [row(1, 0, 4.0), row(1, 10, 8.0), row(1, 20, 6.0), row(2, 5, 1.0)];
+        let at = |cutoff: i64| row(1, cutoff, 0.0);
+        let means = |end: i64| {
+            last_labels_mean(&rows, &[at(9), at(10), at(30), row(7, 30, 0.0)], end, 2, -1.0)
+        };
+        assert_eq!(means(i64::MAX).unwrap(), [-1.0, 4.0, 7.0, -1.0]);
+        assert_eq!(means(20).unwrap(), [-1.0, 4.0, 6.0, -1.0]);
     }
 
     /// What the documentation says, row by row.

@@ -14,7 +14,7 @@ mod last_rows;
 
 pub use boosting::{BoostingTask, FeatureColumns, fit_predict};
 pub use constant::{Constant, global_constant};
-pub use entity_mean::{frozen_entity_mean, rolling_entity_mean};
+pub use entity_mean::{frozen_entity_mean, last_labels_mean, rolling_entity_mean};
 pub use error::BaselineError;
 pub use labels::LabelRow;
 pub use last_rows::{LAST_ROWS, last_k_rows_mean};

@@ -276,6 +276,22 @@ impl TableFeatures {
     }
 }
 
+impl TableFeatures {
+    /// Appends the row's timestamp cells as they are for a reader of one table: the moment and the
+    /// age at `view`, in days; NaN where NULL or not known yet.
+    pub fn push_moments(&self, row: Option<u32>, view: i64, out: &mut Vec<f64>) {
+        const DAY: f64 = 8.64e10;
+        for (plan, cells) in &self.timestamps {
+            let cell = row.map_or(NO_TIME, |row| cells[row as usize]);
+            if cell == NO_TIME || (cell > view && !plan.planned) {
+                out.extend([f64::NAN; 2]);
+            } else {
+                out.extend([cell as f64 / DAY, (view as f64 - cell as f64) / DAY]);
+            }
+        }
+    }
+}
+
 impl FeaturePlan {
     /// Sizes per table.
     #[must_use]

@@ -1,12 +1,16 @@
 //! One file per command; what they share is opening the database.
 
+mod evaluate;
 mod inspect;
 mod labels;
 mod models;
+mod predict;
 mod sql;
+mod train;
 
 use relcast_catalog::Catalog;
 use relcast_connect::{Database, OpenOptions};
+use relcast_engine::{Registry, StoredModel};
 
 use crate::arguments::{Arguments, Command, Common, Source};
 use crate::failure::Failure;
@@ -18,6 +22,9 @@ pub async fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Inspect(command) => inspect::run(common, command).await,
         Command::Sql(command) => sql::run(common, command).await,
         Command::Labels(command) => labels::run(common, command).await,
+        Command::Train(command) => train::run(common, command).await,
+        Command::Evaluate(command) => evaluate::run(common, command).await,
+        Command::Predict(command) => predict::run(common, command).await,
         Command::Models(command) => models::run(common, command).await,
     }
 }
@@ -28,4 +35,15 @@ async fn open(common: &Common, source: &Source) -> Result<(Database, Catalog), F
     let database = relcast_connect::open_with(&source.db, &options).await?;
     let catalog = relcast_catalog::load(&database, source.schema.as_deref()).await?;
     Ok((database, catalog))
+}
+
+/// Reads a registered model.
+async fn stored(
+    registry: &Registry,
+    model: &str,
+    version: Option<i64>,
+) -> Result<StoredModel, Failure> {
+    let found = registry.find_version(model, version).await?;
+    let artefact = registry.load_artefact(&found)?;
+    Ok(StoredModel::read(model, found.version, artefact)?)
 }

@@ -1,0 +1,167 @@
+//! The judge: outputs and baselines once per thing seen, figures per split and history.
+
+use std::collections::BTreeMap;
+
+use relcast_nn::RelationalModel;
+use relcast_query::{Cutoffs, History};
+use serde::{Deserialize, Serialize};
+
+use super::naive::Naive;
+use super::predictions::{measure, predictions};
+use super::row_history::RowHistory;
+use super::splits::{SplitExamples, SplitName, visible_end};
+use crate::baselines::{BoostingTask, FeatureColumns, fit_predict};
+use crate::error::TrainError;
+use crate::examples::{Examples, Task};
+use crate::fit::FitPlan;
+use crate::metrics::Metrics;
+use crate::score::Inputs;
+
+/// Rows that the boosted baseline learns from, at most.
+const BOOSTING_ROWS: usize = 20_000;
+
+/// The figures of one split under one history.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// The split.
+    pub split: SplitName,
+    /// What of the past was visible.
+    pub history: History,
+    /// The model's own figures.
+    pub metrics: Metrics,
+    /// Those of each baseline.
+    pub baselines: BTreeMap<String, Metrics>,
+}
+
+/// What an evaluation reads.
+#[derive(Debug, Clone, Copy)]
+pub struct Judge<'a> {
+    /// Where batches come from.
+    pub inputs: &'a Inputs,
+    /// How the model was fitted.
+    pub plan: &'a FitPlan,
+    /// The label rows of all splits.
+    pub examples: &'a SplitExamples,
+    /// Where the splits lie.
+    pub cutoffs: &'a Cutoffs,
+    /// The rows that the target reads, where its query tells which they are.
+    pub rows: Option<&'a RowHistory>,
+}
+
+/// A split with the end of what is visible: two histories may see the same.
+type Seen = (SplitName, i64);
+
+impl Judge<'_> {
+    /// The figures of `network` and of every baseline for each split and history asked for.
+    ///
+    /// # Errors
+    /// If scoring or a baseline fails.
+    pub fn evaluate(
+        &self,
+        network: &RelationalModel,
+        asked: &[(SplitName, History)],
+    ) -> Result<Vec<Evaluation>, TrainError> {
+        let seen = |(split, history)| (split, visible_end(split, history, self.cutoffs));
+        let mut all: Vec<Seen> = asked.iter().copied().map(seen).collect();
+        all.sort_unstable();
+        all.dedup();
+        let boosted = self.boosted(&all)?;
+        let scored = all.iter().map(|seen| Ok((*seen, self.scored(network, *seen)?)));
+        let scored: BTreeMap<Seen, Metrics> = scored.collect::<Result<_, TrainError>>()?;
+        asked
+            .iter()
+            .map(|(split, history)| {
+                let seen = seen((*split, *history));
+                let mut baselines = BTreeMap::new();
+                if !self.examples.of(*split).is_empty() {
+                    baselines = self.naive(*split, *history).figures()?;
+                    baselines.insert("boosting_own_columns".to_owned(), boosted[&seen].clone());
+                }
+                let metrics = scored[&seen].clone();
+                Ok(Evaluation { split: *split, history: *history, metrics, baselines })
+            })
+            .collect()
+    }
+
+    fn scored(&self, network: &RelationalModel, (split, end): Seen) -> Result<Metrics, TrainError> {
+        let examples = self.examples.of(split);
+        let outputs = self.inputs.score(network, examples, end, self.plan.batch_size.max(256))?;
+        let predicted = predictions(self.plan, &outputs);
+        Ok(measure(&self.plan.task, &examples.labels, &predicted))
+    }
+
+    fn naive(&self, split: SplitName, history: History) -> Naive<'_> {
+        Naive {
+            task: &self.plan.task,
+            examples: self.examples,
+            rows: self.rows,
+            cutoffs: self.cutoffs,
+            split,
+            history,
+        }
+    }
+
+    /// Gradient boosting on the entity's own row and the season of the cutoff, fitted once.
+    fn boosted(&self, all: &[Seen]) -> Result<BTreeMap<Seen, Metrics>, TrainError> {
+        let task = &self.plan.task;
+        let train = &self.examples.train;
+        let mut positions = train.shuffled(self.plan.seed, 0);
+        positions.truncate(BOOSTING_ROWS);
+        let learn = self.own_columns(train, &positions, i64::MAX);
+        let labels: Vec<f64> = positions.iter().map(|i| train.labels[*i]).collect();
+        let mut judged = FeatureColumns { rows: 0, columns: vec![Vec::new(); learn.columns.len()] };
+        for (split, end) in all {
+            let examples = self.examples.of(*split);
+            let every: Vec<usize> = (0..examples.len()).collect();
+            let columns = self.own_columns(examples, &every, *end);
+            judged.rows += columns.rows;
+            for (to, from) in judged.columns.iter_mut().zip(columns.columns) {
+                to.extend(from);
+            }
+        }
+        let (kind, outputs) = match task {
+            Task::Binary => (BoostingTask::Binary, 1),
+            Task::Regression { .. } => (BoostingTask::Median, 1),
+            Task::Multiclass { classes } => {
+                (BoostingTask::Multiclass { classes: classes.len() }, classes.len())
+            }
+        };
+        let predicted = fit_predict(&learn, &labels, &judged, kind)?;
+        let mut start = 0;
+        let figures = all.iter().map(|seen| {
+            let labels = &self.examples.of(seen.0).labels;
+            let end = start + labels.len() * outputs;
+            let figures = measure(task, labels, &predicted[start..end]);
+            start = end;
+            (*seen, figures)
+        });
+        Ok(figures.collect())
+    }
+
+    /// The entity's own row as seen, and the season of the cutoff.
+    fn own_columns(
+        &self,
+        examples: &Examples,
+        positions: &[usize],
+        visible_end: i64,
+    ) -> FeatureColumns {
+        let inputs = self.inputs;
+        let table = &inputs.features[inputs.entity.index()];
+        let seeds = examples.seeds(positions, visible_end, &inputs.graph, inputs.entity);
+        let mut columns: Vec<Vec<f64>> = Vec::new();
+        for (i, row) in seeds.rows.iter().enumerate() {
+            let row = (*row != relcast_sampler::UNKNOWN_ROW).then_some(*row);
+            let (mut dense, mut entries, mut moments) = (Vec::new(), Vec::new(), Vec::new());
+            table.push_row(row, table.hidden(row, seeds.views[i]), &mut dense, &mut entries);
+            table.push_moments(row, seeds.views[i], &mut moments);
+            crate::features::season_features(Some(seeds.cutoffs[i]), &mut dense);
+            let dense = dense.into_iter().map(f64::from);
+            let values = dense.chain(entries.into_iter().map(f64::from)).chain(moments);
+            columns.resize_with(columns.len().max(values.size_hint().0), Vec::new);
+            for (column, value) in columns.iter_mut().zip(values) {
+                column.push(value);
+            }
+        }
+        FeatureColumns { rows: positions.len(), columns }
+    }
+}

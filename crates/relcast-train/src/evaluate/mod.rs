@@ -1,0 +1,12 @@
+//! Evaluation: metrics of a model per split and history, with the baselines beside them.
+
+mod judge;
+mod naive;
+mod predictions;
+mod row_history;
+mod splits;
+
+pub use judge::{Evaluation, Judge};
+pub use predictions::{measure, predictions, top_classes};
+pub use row_history::RowHistory;
+pub use splits::{SplitExamples, SplitName, visible_end};
