@@ -7,6 +7,7 @@ mod error;
 mod home;
 mod registry;
 mod runs;
+pub mod shop;
 mod stored;
 pub mod work;
 

@@ -7,6 +7,7 @@
 pub mod batch;
 pub mod conv;
 pub mod encoder;
+pub mod ensemble;
 pub mod head;
 pub mod init;
 pub mod loss;
@@ -18,4 +19,5 @@ pub mod ops;
 use gemm as _;
 
 pub use batch::{BlockInput, GraphBatch, TableInput};
+pub use ensemble::Ensemble;
 pub use model::{BlockShape, ModelConfig, RelationalModel, TableShape};

@@ -1,8 +1,8 @@
 //! The relational model: row encoders, layers of convolution, a head.
 
 use burn::module::Module;
+use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
-use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::batch::GraphBatch;
@@ -71,24 +71,21 @@ pub struct RelationalModel {
 }
 
 impl RelationalModel {
-    /// A model with initial weights drawn from `seed`, on `device`.
+    /// A model with initial weights drawn from `init`.
     #[must_use]
-    pub fn new(config: &ModelConfig, seed: u64, device: &Device) -> Self {
-        let mut init = Initializer::new(seed, device);
+    pub fn new(config: &ModelConfig, init: &mut Initializer) -> Self {
         let hops = config.blocks.iter().map(|b| b.hop).max().unwrap_or(0);
         Self {
             encoders: config
                 .tables
                 .iter()
-                .map(|t| RowEncoder::new(t, config.channels, &mut init))
+                .map(|t| RowEncoder::new(t, config.channels, init))
                 .collect(),
             seeds: init.uniform([config.seed_features, config.channels], 0.3),
             layers: (0..hops)
-                .map(|_| {
-                    SageConv::new(config.tables.len(), config.edges, config.channels, &mut init)
-                })
+                .map(|_| SageConv::new(config.tables.len(), config.edges, config.channels, init))
                 .collect(),
-            head: Head::new(config.channels, config.outputs, &mut init),
+            head: Head::new(config.channels, config.outputs, init),
             config: config.clone(),
         }
     }

@@ -247,7 +247,7 @@ fn the_horizon_is_the_largest_end() {
         bound(&sql, &shop()).unwrap().horizon().to_string()
     };
     assert_eq!(horizon("COUNT(orders.*, 0, 30, days)"), "40 days");
-    assert_eq!(horizon("COUNT(orders.*, 10, 2, months)").as_str(), "2 months");
+    assert_eq!(horizon("COUNT(orders.*, 0, 2, months)").as_str(), "2 months");
     assert_eq!(horizon("COUNT(orders.*, 0, 14, days) FORECAST 4 TIMEFRAMES"), "56 days");
 }
 

@@ -1,12 +1,13 @@
 //! Checkpoints: the whole state of a fit after an epoch, in one file that appears at once.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::optim::ModuleOptimizer;
 use burn::store::{ModuleSnapshot, SafetensorsStore};
 use burn::tensor::Bytes;
-use relcast_nn::RelationalModel;
+use relcast_nn::Ensemble;
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
@@ -22,21 +23,39 @@ impl Weights {
     ///
     /// # Errors
     /// If a tensor cannot be written.
-    pub fn of(model: &RelationalModel) -> Result<Self, TrainError> {
+    pub fn of(model: &Ensemble) -> Result<Self, TrainError> {
         let mut store = SafetensorsStore::from_bytes(None);
         model.save_into(&mut store).map_err(|e| state_error("write the weights", e))?;
-        store.get_bytes().map(Self).map_err(|e| state_error("write the weights", e))
+        let bytes = store.get_bytes().map_err(|e| state_error("write the weights", e))?;
+        canonical(&bytes).map(Self)
     }
 
     /// Puts the weights into `model`.
     ///
     /// # Errors
     /// If they are damaged or belong to a model of other sizes.
-    pub fn apply(&self, model: &mut RelationalModel) -> Result<(), TrainError> {
+    pub fn apply(&self, model: &mut Ensemble) -> Result<(), TrainError> {
         let mut store = SafetensorsStore::from_bytes(Some(self.0.clone()));
         model.load_from(&mut store).map_err(|e| state_error("read the weights", e))?;
         Ok(())
     }
+}
+
+/// The same tensors with the header in one order: the library leaves that of its metadata to chance.
+///
+/// A safetensors file is the header's length (eight bytes, little endian), the header as JSON padded
+/// with blanks to eight bytes, and the tensors at offsets counted from the header's end.
+fn canonical(bytes: &[u8]) -> Result<Vec<u8>, TrainError> {
+    let damaged = || state_error("write the weights", "they have no header");
+    let (length, rest) = bytes.split_first_chunk::<8>().ok_or_else(damaged)?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| damaged())?;
+    let (header, tensors) = rest.split_at_checked(length).ok_or_else(damaged)?;
+    let header: BTreeMap<String, serde_json::Value> =
+        serde_json::from_slice(header).map_err(|e| state_error("write the weights", e))?;
+    let mut header =
+        serde_json::to_vec(&header).map_err(|e| state_error("write the weights", e))?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+    Ok([&(header.len() as u64).to_le_bytes(), header.as_slice(), tensors].concat())
 }
 
 /// The state of a fit after its last finished epoch.
@@ -50,7 +69,7 @@ pub struct Checkpoint {
     pub best_epoch: usize,
     /// Every finished epoch.
     pub epochs: Vec<EpochReport>,
-    optimizer: Vec<u8>,
+    optimizers: Vec<Vec<u8>>,
 }
 
 impl Checkpoint {
@@ -58,7 +77,7 @@ impl Checkpoint {
     #[must_use]
     pub fn start(weights: Weights) -> Self {
         let best = weights.clone();
-        Self { weights, best, best_epoch: 0, epochs: Vec::new(), optimizer: Vec::new() }
+        Self { weights, best, best_epoch: 0, epochs: Vec::new(), optimizers: Vec::new() }
     }
 
     /// Whether `plan` asks for no further epoch.
@@ -89,27 +108,36 @@ impl Checkpoint {
         }
     }
 
-    /// Keeps the optimiser's moments.
+    /// Keeps the moments of the members' optimisers.
     ///
     /// # Errors
     /// If they cannot be serialised.
-    pub fn remember_optimizer(&mut self, optimizer: &ModuleOptimizer) -> Result<(), TrainError> {
-        let bytes = optimizer.into_bytes().map_err(|e| state_error("write the optimiser", e))?;
-        self.optimizer = bytes.to_vec();
+    pub fn remember_optimizers<'a>(
+        &mut self,
+        optimizers: impl Iterator<Item = &'a ModuleOptimizer>,
+    ) -> Result<(), TrainError> {
+        let bytes = optimizers.map(|optimizer| {
+            let bytes = optimizer.into_bytes();
+            bytes.map(|b| b.to_vec()).map_err(|e| state_error("write the optimiser", e))
+        });
+        self.optimizers = bytes.collect::<Result<_, _>>()?;
         Ok(())
     }
 
-    /// Gives `optimizer` the moments kept.
+    /// Gives `optimizers` the moments kept, in their order.
     ///
     /// # Errors
     /// If they are damaged.
-    pub fn restore_optimizer(
+    pub fn restore_optimizers<'a>(
         &self,
-        optimizer: ModuleOptimizer,
-    ) -> Result<ModuleOptimizer, TrainError> {
-        optimizer
-            .from_bytes(Bytes::from_bytes_vec(self.optimizer.clone()))
-            .map_err(|e| state_error("read the optimiser", e))
+        optimizers: impl Iterator<Item = &'a mut ModuleOptimizer>,
+    ) -> Result<(), TrainError> {
+        for (optimizer, kept) in optimizers.zip(&self.optimizers) {
+            let bytes = Bytes::from_bytes_vec(kept.clone());
+            let restored = optimizer.clone().from_bytes(bytes);
+            *optimizer = restored.map_err(|e| state_error("read the optimiser", e))?;
+        }
+        Ok(())
     }
 }
 

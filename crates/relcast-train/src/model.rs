@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use relcast_catalog::{KnownFrom, Schema, TableId};
 use relcast_graph::TemporalGraph;
-use relcast_nn::{BlockShape, ModelConfig, RelationalModel};
+use relcast_nn::{BlockShape, Ensemble, ModelConfig};
 use relcast_sampler::{Direction, EdgeType, SamplePlan, Strategy};
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +72,8 @@ pub struct TrainingData<'a> {
 
 /// The neighbours drawn per hop where nothing is said: many recent rows, then a few of theirs.
 const FANOUT: [usize; 2] = [16, 6];
+/// Models whose outputs are averaged: steadier than one, and two cores work side by side.
+const MEMBERS: usize = 4;
 const CHANNELS: usize = 64;
 const EPOCHS: usize = 24;
 const PATIENCE: usize = 6;
@@ -111,6 +113,7 @@ impl ModelPlan {
         let fit = FitPlan {
             task: task.clone(),
             model,
+            members: MEMBERS,
             seed: options.seed,
             epochs: options.epochs.unwrap_or(EPOCHS),
             patience: PATIENCE,
@@ -154,12 +157,9 @@ impl ModelPlan {
     ///
     /// # Errors
     /// If the weights are damaged or of other sizes.
-    pub fn network(
-        &self,
-        weights: &crate::checkpoint::Weights,
-    ) -> Result<RelationalModel, TrainError> {
+    pub fn network(&self, weights: &crate::checkpoint::Weights) -> Result<Ensemble, TrainError> {
         let device = burn::tensor::Device::flex();
-        let mut model = RelationalModel::new(&self.fit.model, self.fit.seed, &device);
+        let mut model = Ensemble::new(&self.fit.model, self.fit.members, self.fit.seed, &device);
         weights.apply(&mut model)?;
         Ok(model)
     }

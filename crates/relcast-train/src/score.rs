@@ -6,7 +6,7 @@ use std::sync::mpsc::sync_channel;
 use burn::tensor::Device;
 use relcast_catalog::TableId;
 use relcast_graph::TemporalGraph;
-use relcast_nn::{GraphBatch, RelationalModel};
+use relcast_nn::{Ensemble, GraphBatch};
 use relcast_sampler::{SamplePlan, Seeds, stream};
 
 use crate::batch::HostBatch;
@@ -73,7 +73,7 @@ impl Inputs {
     /// As [`Inputs::for_each_batch`].
     pub fn score(
         &self,
-        model: &RelationalModel,
+        model: &Ensemble,
         examples: &Examples,
         visible_end: i64,
         batch_size: usize,
@@ -83,9 +83,9 @@ impl Inputs {
             .chunks(batch_size)
             .map(|chunk| examples.seeds(chunk, visible_end, &self.graph, self.entity))
             .collect();
-        let mut outputs = Vec::with_capacity(examples.len() * model.config().outputs);
+        let mut outputs = Vec::with_capacity(examples.len() * model.outputs());
         self.for_each_batch(batches, &Device::flex(), |_, batch| {
-            outputs.extend(model.forward(&batch, None).into_data_as::<f32>().iter::<f32>());
+            outputs.extend(model.forward(&batch).into_data_as::<f32>().iter::<f32>());
             Ok(())
         })?;
         Ok(outputs)

@@ -52,6 +52,8 @@ pub enum Format {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run everything once on a generated shop, step by step, with nothing to set up
+    Demo,
     /// Show the schema graph, types and problems of a database
     Inspect(Inspect),
     /// Run SQL statements, EXPLAIN LABELS among them

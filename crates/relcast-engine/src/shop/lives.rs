@@ -201,7 +201,8 @@ impl<'a> Life<'a> {
         let depot = self.all.addresses[address].depot;
         let promised = time + 3 * DAY;
         let is_late = self.random.chance(self.goods.late(depot, time));
-        let late_days = if is_late { self.random.between(1.0, 9.0) } else { -self.random.between(0.2, 2.0) };
+        let late_days =
+            if is_late { self.random.between(1.0, 9.0) } else { -self.random.between(0.2, 2.0) };
         let delivered = promised + days(late_days);
         let items = self.basket();
         let payment = self.payment;
@@ -238,7 +239,9 @@ impl<'a> Life<'a> {
             let mut product = self.random.below(on_sale);
             for _ in 0..12 {
                 let category = self.goods.products[product].category;
-                if self.goods.categories[category].parent == Some(self.favourite) || self.random.chance(0.04) {
+                if self.goods.categories[category].parent == Some(self.favourite)
+                    || self.random.chance(0.04)
+                {
                     break;
                 }
                 product = self.random.below(on_sale);
@@ -263,7 +266,8 @@ impl<'a> Life<'a> {
             self.annoy(ordered, -0.03);
         }
         if self.random.chance(if breaks { 0.35 } else { 0.2 }) {
-            let seen = 4.0 + 0.9 * quality - if breaks { 1.8 } else { 0.0 } + 0.6 * self.random.normal();
+            let seen =
+                4.0 + 0.9 * quality - if breaks { 1.8 } else { 0.0 } + 0.6 * self.random.normal();
             let rating = seen.round().clamp(1.0, 5.0) as i64;
             let time = delivered + days(self.random.between(0.5, 15.0));
             let kind = self.goods.categories[self.goods.products[product].category].name;
@@ -278,12 +282,23 @@ impl<'a> Life<'a> {
         let answered = (!is_ignored).then(|| time + days(wait));
         let solved = self.random.chance(if topic == Topic::Question { 0.9 } else { 0.6 });
         let message = topic.message(&mut self.random);
-        self.all.tickets.push(Ticket { customer: self.id, ordered, time, topic, message, answered, solved });
-        self.annoy(ordered, match answered {
-            None => 0.9,
-            Some(_) if solved => -0.25,
-            Some(_) => 0.15,
+        self.all.tickets.push(Ticket {
+            customer: self.id,
+            ordered,
+            time,
+            topic,
+            message,
+            answered,
+            solved,
         });
+        self.annoy(
+            ordered,
+            match answered {
+                None => 0.9,
+                Some(_) if solved => -0.25,
+                Some(_) => 0.15,
+            },
+        );
     }
 }
 

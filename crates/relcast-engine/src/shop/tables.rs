@@ -67,7 +67,8 @@ pub(super) fn write(
     goods: &Goods,
     lives: &Lives,
 ) -> Result<Vec<(String, usize)>, ShopError> {
-    std::fs::create_dir_all(dir).map_err(|source| ShopError::Io { path: dir.to_owned(), source })?;
+    std::fs::create_dir_all(dir)
+        .map_err(|source| ShopError::Io { path: dir.to_owned(), source })?;
     let mut written = Vec::new();
     for (table, columns) in goods_tables(goods).into_iter().chain(lives_tables(goods, lives)) {
         written.push((table.to_owned(), write_table(dir, table, columns)?));
@@ -80,10 +81,11 @@ pub(super) fn write(
 type Columns = Vec<(&'static str, ArrayRef)>;
 
 fn write_table(dir: &Path, table: &'static str, columns: Columns) -> Result<usize, ShopError> {
-    let batch = RecordBatch::try_from_iter(columns)
-        .map_err(|source| ShopError::Table { table, source })?;
+    let batch =
+        RecordBatch::try_from_iter(columns).map_err(|source| ShopError::Table { table, source })?;
     let path = dir.join(format!("{table}.parquet"));
-    let file = File::create(&path).map_err(|source| ShopError::Io { path: path.clone(), source })?;
+    let file =
+        File::create(&path).map_err(|source| ShopError::Io { path: path.clone(), source })?;
     let failed = |source| ShopError::Parquet { path: path.clone(), source };
     let mut writer = ArrowWriter::try_new(file, batch.schema(), None).map_err(failed)?;
     writer.write(&batch).map_err(failed)?;
@@ -94,23 +96,32 @@ fn write_table(dir: &Path, table: &'static str, columns: Columns) -> Result<usiz
 fn goods_tables(goods: &Goods) -> Vec<(&'static str, Columns)> {
     let (depots, categories, products) = (&goods.depots, &goods.categories, &goods.products);
     vec![
-        ("depots", vec![
-            ("depot_id", ids(depots.len())),
-            ("name", texts(depots.iter().map(|d| d.name.as_str()))),
-            ("staff", ints(depots.iter().map(|d| d.staff))),
-        ]),
-        ("categories", vec![
-            ("category_id", ids(categories.len())),
-            ("name", texts(categories.iter().map(|c| c.name))),
-            ("parent_id", optional_ids(categories.iter().map(|c| c.parent))),
-        ]),
-        ("products", vec![
-            ("product_id", ids(products.len())),
-            ("category_id", keys(products.iter().map(|p| p.category))),
-            ("name", texts(products.iter().map(|p| p.name.as_str()))),
-            ("price", floats(products.iter().map(|p| p.price))),
-            ("launched_at", times(products.iter().map(|p| p.launched))),
-        ]),
+        (
+            "depots",
+            vec![
+                ("depot_id", ids(depots.len())),
+                ("name", texts(depots.iter().map(|d| d.name.as_str()))),
+                ("staff", ints(depots.iter().map(|d| d.staff))),
+            ],
+        ),
+        (
+            "categories",
+            vec![
+                ("category_id", ids(categories.len())),
+                ("name", texts(categories.iter().map(|c| c.name))),
+                ("parent_id", optional_ids(categories.iter().map(|c| c.parent))),
+            ],
+        ),
+        (
+            "products",
+            vec![
+                ("product_id", ids(products.len())),
+                ("category_id", keys(products.iter().map(|p| p.category))),
+                ("name", texts(products.iter().map(|p| p.name.as_str()))),
+                ("price", floats(products.iter().map(|p| p.price))),
+                ("launched_at", times(products.iter().map(|p| p.launched))),
+            ],
+        ),
     ]
 }
 
@@ -119,32 +130,41 @@ fn lives_tables(goods: &Goods, lives: &Lives) -> Vec<(&'static str, Columns)> {
     let addresses: Vec<_> = lives.addresses.iter().filter(|a| a.since <= END).collect();
     let reviews: Vec<_> = lives.reviews.iter().filter(|r| r.time <= END).collect();
     vec![
-        ("customers", vec![
-            ("customer_id", ids(customers.len())),
-            ("name", texts(customers.iter().map(|c| c.name.as_str()))),
-            ("birth_year", ints(customers.iter().map(|c| c.birth_year))),
-            ("segment", texts(customers.iter().map(|c| c.segment))),
-            ("channel", texts(customers.iter().map(|c| c.channel))),
-            ("newsletter", bools(customers.iter().map(|c| Some(c.newsletter)))),
-            ("signed_up_at", times(customers.iter().map(|c| c.signed_up))),
-        ]),
-        ("addresses", vec![
-            ("address_id", ids(addresses.len())),
-            ("customer_id", keys(addresses.iter().map(|a| a.customer))),
-            ("depot_id", keys(addresses.iter().map(|a| a.depot))),
-            ("city", texts(addresses.iter().map(|a| a.city.as_str()))),
-            ("since", times(addresses.iter().map(|a| a.since))),
-        ]),
+        (
+            "customers",
+            vec![
+                ("customer_id", ids(customers.len())),
+                ("name", texts(customers.iter().map(|c| c.name.as_str()))),
+                ("birth_year", ints(customers.iter().map(|c| c.birth_year))),
+                ("segment", texts(customers.iter().map(|c| c.segment))),
+                ("channel", texts(customers.iter().map(|c| c.channel))),
+                ("newsletter", bools(customers.iter().map(|c| Some(c.newsletter)))),
+                ("signed_up_at", times(customers.iter().map(|c| c.signed_up))),
+            ],
+        ),
+        (
+            "addresses",
+            vec![
+                ("address_id", ids(addresses.len())),
+                ("customer_id", keys(addresses.iter().map(|a| a.customer))),
+                ("depot_id", keys(addresses.iter().map(|a| a.depot))),
+                ("city", texts(addresses.iter().map(|a| a.city.as_str()))),
+                ("since", times(addresses.iter().map(|a| a.since))),
+            ],
+        ),
         ("orders", orders(lives)),
         ("order_items", order_items(goods, lives)),
-        ("reviews", vec![
-            ("review_id", ids(reviews.len())),
-            ("customer_id", keys(reviews.iter().map(|r| r.customer))),
-            ("product_id", keys(reviews.iter().map(|r| r.product))),
-            ("written_at", times(reviews.iter().map(|r| r.time))),
-            ("rating", ints(reviews.iter().map(|r| r.rating))),
-            ("note", texts(reviews.iter().map(|r| r.note.as_str()))),
-        ]),
+        (
+            "reviews",
+            vec![
+                ("review_id", ids(reviews.len())),
+                ("customer_id", keys(reviews.iter().map(|r| r.customer))),
+                ("product_id", keys(reviews.iter().map(|r| r.product))),
+                ("written_at", times(reviews.iter().map(|r| r.time))),
+                ("rating", ints(reviews.iter().map(|r| r.rating))),
+                ("note", texts(reviews.iter().map(|r| r.note.as_str()))),
+            ],
+        ),
         ("tickets", tickets(lives)),
     ]
 }
@@ -191,7 +211,10 @@ fn tickets(lives: &Lives) -> Columns {
     vec![
         ("ticket_id", ids(tickets.len())),
         ("customer_id", keys(tickets.iter().map(|t| t.customer))),
-        ("order_id", optional_ids(tickets.iter().map(|t| orders.get(&(t.customer, t.ordered)).copied()))),
+        (
+            "order_id",
+            optional_ids(tickets.iter().map(|t| orders.get(&(t.customer, t.ordered)).copied())),
+        ),
         ("opened_at", times(tickets.iter().map(|t| t.time))),
         ("topic", texts(tickets.iter().map(|t| t.topic.word()))),
         ("message", texts(tickets.iter().map(|t| t.message.as_str()))),

@@ -42,7 +42,9 @@ fn everybody_orders_in_order_and_from_an_address_of_his_own() {
         let address = &lives.addresses[order.address];
         assert!(order.time >= lives.customers[order.customer].signed_up && order.time < END);
         assert_eq!(address.customer, order.customer);
-        assert!(address.since <= order.time && order.delivered > order.time && !order.items.is_empty());
+        assert!(
+            address.since <= order.time && order.delivered > order.time && !order.items.is_empty()
+        );
     }
     assert!(lives.orders.is_sorted_by_key(|order| (order.time, order.customer)));
     for ticket in &lives.tickets {
@@ -68,8 +70,11 @@ fn the_customer_table_alone_says_little_and_the_other_tables_much() {
         let p = fit_predict(&take(&train), &train.labels, &take(&test), BoostingTask::Binary);
         auroc(&test.labels, &p.unwrap()).unwrap()
     };
-    let (own, orders, all) = (score(0..OWN), score(0..OWN + ORDERS), score(0..OWN + ORDERS + OTHERS));
-    println!("own columns {own:.3}, with own orders {orders:.3}, all tables {all:.3}, churn {churn:.3}");
+    let (own, orders, all) =
+        (score(0..OWN), score(0..OWN + ORDERS), score(0..OWN + ORDERS + OTHERS));
+    println!(
+        "own columns {own:.3}, with own orders {orders:.3}, all tables {all:.3}, churn {churn:.3}"
+    );
     assert!((0.53..0.66).contains(&own), "{own}");
     assert!(all > 0.78 && all > own + 0.15 && all > orders + 0.02, "{own} {orders} {all}");
 }
@@ -100,7 +105,8 @@ struct Histories<'a> {
 impl<'a> Histories<'a> {
     fn of(lives: &'a Lives) -> Self {
         let n = lives.customers.len();
-        let mut all = Self { orders: vec![vec![]; n], reviews: vec![vec![]; n], tickets: vec![vec![]; n] };
+        let mut all =
+            Self { orders: vec![vec![]; n], reviews: vec![vec![]; n], tickets: vec![vec![]; n] };
         lives.orders.iter().for_each(|order| all.orders[order.customer].push(order));
         lives.reviews.iter().for_each(|review| all.reviews[review.customer].push(review));
         lives.tickets.iter().for_each(|ticket| all.tickets[ticket.customer].push(ticket));
@@ -108,23 +114,33 @@ impl<'a> Histories<'a> {
     }
 
     /// Labels and columns of all who ordered in the 90 days before each cutoff.
-    fn examples(&self, goods: &Goods, lives: &Lives, cutoffs: impl Iterator<Item = i64>) -> Examples {
-        let mut examples = Examples { columns: vec![vec![]; OWN + ORDERS + OTHERS], labels: vec![] };
+    fn examples(
+        &self,
+        goods: &Goods,
+        lives: &Lives,
+        cutoffs: impl Iterator<Item = i64>,
+    ) -> Examples {
+        let mut examples =
+            Examples { columns: vec![vec![]; OWN + ORDERS + OTHERS], labels: vec![] };
         for t in cutoffs {
             let ratings = ratings(goods, lives, t);
             let lateness = lateness(goods, lives, t);
             for (id, customer) in lives.customers.iter().enumerate() {
                 let known: Vec<&Order> =
                     self.orders[id].iter().copied().filter(|order| order.time <= t).collect();
-                let recent = |days: i64| known.iter().filter(move |order| order.time > t - days * DAY);
-                let (Some(last), true) = (known.last(), recent(90).next().is_some()) else { continue };
+                let recent =
+                    |days: i64| known.iter().filter(move |order| order.time > t - days * DAY);
+                let (Some(last), true) = (known.last(), recent(90).next().is_some()) else {
+                    continue;
+                };
                 let later = |order: &&&Order| order.time > t && order.time <= t + HORIZON;
                 let has_left = self.orders[id].iter().find(later).is_none();
                 examples.labels.push(f64::from(u8::from(has_left)));
 
                 let age = |time: i64| (t - time) as f64 / DAY as f64;
                 let late = recent(75).filter(|order| order.delivered <= t);
-                let late: f64 = late.map(|o| ((o.delivered - o.promised) as f64 / DAY as f64).max(0.0)).sum();
+                let late: f64 =
+                    late.map(|o| ((o.delivered - o.promised) as f64 / DAY as f64).max(0.0)).sum();
                 let unanswered = self.tickets[id].iter().filter(|ticket| {
                     let is_open = ticket.answered.is_none_or(|at| at > t);
                     ticket.time <= t && ticket.time > t - 90 * DAY && is_open
@@ -133,8 +149,10 @@ impl<'a> Histories<'a> {
                     let topic = ticket.topic != words::Topic::Question;
                     ticket.time <= t && ticket.time > t - 60 * DAY && topic
                 });
-                let rated = self.reviews[id].iter().filter(|r| r.time <= t && r.time > t - 90 * DAY);
-                let bought = recent(60).flat_map(|order| order.items.iter().map(|item| ratings[item.0]));
+                let rated =
+                    self.reviews[id].iter().filter(|r| r.time <= t && r.time > t - 90 * DAY);
+                let bought =
+                    recent(60).flat_map(|order| order.items.iter().map(|item| ratings[item.0]));
                 let row = [
                     customer.birth_year as f64,
                     f64::from(u8::from(customer.segment == "business")),

@@ -24,14 +24,26 @@ pub(super) const DEPARTMENTS: [(&str, [&str; 4]); 8] = [
 ];
 
 const PRAISE: [&str; 6] = [
-    "exactly as described", "would buy it again", "better than the one I had", "does what it should",
-    "arrived well packed", "the whole family likes it",
+    "exactly as described",
+    "would buy it again",
+    "better than the one I had",
+    "does what it should",
+    "arrived well packed",
+    "the whole family likes it",
 ];
-const SO_SO: [&str; 4] =
-    ["it is all right for the price", "smaller than it looks", "works, but loud", "nothing special"];
+const SO_SO: [&str; 4] = [
+    "it is all right for the price",
+    "smaller than it looks",
+    "works, but loud",
+    "nothing special",
+];
 const BLAME: [&str; 6] = [
-    "broke after a week", "a part was missing", "came scratched and will not close",
-    "stopped working on the second day", "feels cheap, I sent it back", "not what the picture shows",
+    "broke after a week",
+    "a part was missing",
+    "came scratched and will not close",
+    "stopped working on the second day",
+    "feels cheap, I sent it back",
+    "not what the picture shows",
 ];
 
 /// A made-up word of `syllables` parts with a capital.

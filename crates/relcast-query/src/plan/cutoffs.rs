@@ -84,6 +84,8 @@ impl Cutoffs {
 /// The times that cutoffs are laid out between.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Extent {
+    /// Training starts no earlier, unless an option says otherwise.
+    pub(super) train_from: i64,
     /// The first time in the data.
     pub(super) first: i64,
     /// The last time that labels may be taken from.
@@ -107,6 +109,7 @@ pub(super) fn lay_out(
         ));
     }
     let first = options.train_start.unwrap_or(extent.first);
+    let train_from = options.train_start.unwrap_or(extent.train_from);
     let possible = count_possible(first, extent.last, horizon);
     if possible < 3 {
         let why = format!(
@@ -127,7 +130,7 @@ pub(super) fn lay_out(
     let most = options.num_eval_timestamps.or(most).unwrap_or(MOST);
     let val = step_forward(val_timestamp, horizon.before(test_timestamp), horizon, most);
     let test = step_forward(test_timestamp, horizon.before(extent.last), horizon, most);
-    let train = step_back(horizon.before(val_timestamp), first, step);
+    let train = step_back(horizon.before(val_timestamp), train_from, step);
     for (split, cutoffs) in [("train", &train), ("val", &val), ("test", &test)] {
         if cutoffs.is_empty() {
             let why = format!(
@@ -225,7 +228,7 @@ pub(super) fn at_own_times(
         None => Ok(cutoffs),
         Some(split) => Err(too_few(
             &format!("the {} split has no rows", split.name()),
-            Extent { first, last },
+            Extent { train_from: first, first, last },
             Span::ZERO,
         )),
     }
@@ -257,7 +260,11 @@ mod tests {
 
     #[test]
     fn windows_stay_within_their_split() {
-        let extent = Extent { first: day("2020-01-01"), last: day("2020-12-31") };
+        let extent = Extent {
+            train_from: day("2020-01-01"),
+            first: day("2020-01-01"),
+            last: day("2020-12-31"),
+        };
         let month = Span::parse("30 days").unwrap();
         let declared = (Some(day("2020-07-01")), Some(day("2020-10-01")));
         let cutoffs = lay_out(extent, month, &Options::default(), declared).unwrap();
@@ -269,7 +276,11 @@ mod tests {
 
     #[test]
     fn calendar_horizons_step_by_the_calendar() {
-        let extent = Extent { first: day("2000-01-01"), last: day("2010-12-31") };
+        let extent = Extent {
+            train_from: day("2000-01-01"),
+            first: day("2000-01-01"),
+            last: day("2010-12-31"),
+        };
         let declared = (Some(day("2005-01-01")), Some(day("2008-01-01")));
         let cutoffs = lay_out(extent, Span::Months(12), &Options::default(), declared).unwrap();
         assert_eq!(texts(&cutoffs.val), ["2005-01-01", "2006-01-01", "2007-01-01"]);
@@ -281,7 +292,7 @@ mod tests {
 
     #[test]
     fn without_declared_starts_a_tenth_goes_to_each_evaluation_split() {
-        let extent = Extent { first: 0, last: day("1970-02-10") };
+        let extent = Extent { train_from: 0, first: 0, last: day("1970-02-10") };
         let cutoffs =
             lay_out(extent, Span::parse("1 day").unwrap(), &Options::default(), (None, None))
                 .unwrap();
@@ -295,7 +306,7 @@ mod tests {
     fn a_short_step_adds_training_cutoffs_only() {
         let mut options = Options::default();
         options.set("cutoff_step", "1 day").unwrap();
-        let extent = Extent { first: 0, last: day("1970-02-10") };
+        let extent = Extent { train_from: 0, first: 0, last: day("1970-02-10") };
         let cutoffs =
             lay_out(extent, Span::parse("7 days").unwrap(), &options, (None, None)).unwrap();
         assert_eq!((cutoffs.val.len(), cutoffs.test.len()), (1, 1));
@@ -304,7 +315,11 @@ mod tests {
 
     #[test]
     fn too_little_data_is_an_error_that_names_the_times() {
-        let extent = Extent { first: day("2020-01-01"), last: day("2020-02-01") };
+        let extent = Extent {
+            train_from: day("2020-01-01"),
+            first: day("2020-01-01"),
+            last: day("2020-02-01"),
+        };
         let error =
             lay_out(extent, Span::parse("30 days").unwrap(), &Options::default(), (None, None))
                 .unwrap_err();

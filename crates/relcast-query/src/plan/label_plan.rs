@@ -51,8 +51,10 @@ pub struct LabelPlan {
 /// When labels are taken.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum When {
-    /// At cutoffs laid out between the first and last time that this SQL gives.
-    InWindows { extent: Option<String> },
+    /// At cutoffs laid out between the first and last time that the SQL of `extent` gives. Training
+    /// goes back to the first window with such a time in it, but not beyond the first time of the
+    /// `whole` data.
+    InWindows { extent: Option<String>, whole: Option<String> },
     /// At each row's own time, which this SQL gives.
     AtOwnTime { times: String },
     /// Once, when everything is known: the last time that this SQL gives. Splits go by a hash of the key.
@@ -85,7 +87,7 @@ impl LabelPlan {
             .collect();
         let when = match query.task_type {
             TaskType::FillIn(_) => fill_in_when(schema, query.entity),
-            _ => When::InWindows { extent: writer.extent_sql() },
+            _ => When::InWindows { extent: writer.extent_sql(), whole: task::whole_extent(schema) },
         };
         let from = entities_from(schema, query.entity, query.options.entities, &timestamps);
         Ok(Self {

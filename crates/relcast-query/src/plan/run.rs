@@ -25,11 +25,15 @@ impl LabelPlan {
     ) -> Result<Cutoffs, QueryError> {
         let declared = (schema.val_timestamp, schema.test_timestamp);
         match &self.when {
-            When::InWindows { extent } => {
+            When::InWindows { extent, whole } => {
                 let extent = self.extent(context, extent.as_deref()).await?;
                 let extent = extent.ok_or_else(|| QueryError::Split {
                     message: "the tables that the target reads hold no times".to_owned(),
                 })?;
+                let begin = self.found_extent(context, whole.as_deref()).await?;
+                let first_window = self.horizon.before(extent.first);
+                let train_from = begin.map_or(extent.first, |b| b.first.max(first_window));
+                let extent = Extent { train_from, ..extent };
                 lay_out(extent, self.horizon, &self.options, declared)
             }
             When::AtOwnTime { times } => {
@@ -65,7 +69,7 @@ impl LabelPlan {
     /// [`QueryError::Run`] when DataFusion fails.
     pub async fn newest_time(&self, context: &SessionContext) -> Result<Option<i64>, QueryError> {
         let sql = match &self.when {
-            When::InWindows { extent } | When::Once { extent } => extent.clone(),
+            When::InWindows { extent, .. } | When::Once { extent } => extent.clone(),
             When::AtOwnTime { times } => Some(format!(
                 "SELECT MIN(r.\"time\") AS \"first\", MAX(r.\"time\") AS \"last\" FROM ({times}) AS r"
             )),
@@ -225,10 +229,8 @@ impl LabelPlan {
         sql: Option<&str>,
     ) -> Result<Option<Extent>, QueryError> {
         let found = self.found_extent(context, sql).await?;
-        Ok(found.map(|e| Extent {
-            first: e.first,
-            last: self.as_of.map_or(e.last, |as_of| as_of.min(e.last)),
-        }))
+        Ok(found
+            .map(|e| Extent { last: self.as_of.map_or(e.last, |as_of| as_of.min(e.last)), ..e }))
     }
 
     async fn found_extent(
@@ -240,7 +242,9 @@ impl LabelPlan {
         let row =
             self.run(context, &[], sql, "reading the first and last time of the data").await?;
         Ok(match (times_of(&row, 0).first(), times_of(&row, 1).first()) {
-            (Some(first), Some(last)) => Some(Extent { first: *first, last: *last }),
+            (Some(first), Some(last)) => {
+                Some(Extent { train_from: *first, first: *first, last: *last })
+            }
             _ => None,
         })
     }

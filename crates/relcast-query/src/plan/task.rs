@@ -51,7 +51,7 @@ pub(super) fn read(manifest: &TaskManifest, schema: &Schema) -> Result<TaskParts
         }
         _ => None,
     };
-    let when = When::InWindows { extent: whole_extent(schema) };
+    let when = When::InWindows { extent: whole_extent(schema), whole: None };
     Ok(TaskParts { task_type, entity, horizon, item, options, labels, when })
 }
 

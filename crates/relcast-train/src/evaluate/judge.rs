@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use relcast_nn::RelationalModel;
+use relcast_nn::Ensemble;
 use relcast_query::{Cutoffs, History};
 use serde::{Deserialize, Serialize};
 
@@ -58,7 +58,7 @@ impl Judge<'_> {
     /// If scoring or a baseline fails.
     pub fn evaluate(
         &self,
-        network: &RelationalModel,
+        network: &Ensemble,
         asked: &[(SplitName, History)],
     ) -> Result<Vec<Evaluation>, TrainError> {
         let seen = |(split, history)| (split, visible_end(split, history, self.cutoffs));
@@ -83,7 +83,7 @@ impl Judge<'_> {
             .collect()
     }
 
-    fn scored(&self, network: &RelationalModel, (split, end): Seen) -> Result<Metrics, TrainError> {
+    fn scored(&self, network: &Ensemble, (split, end): Seen) -> Result<Metrics, TrainError> {
         let examples = self.examples.of(split);
         let outputs = self.inputs.score(network, examples, end, self.plan.batch_size.max(256))?;
         let predicted = predictions(self.plan, &outputs);

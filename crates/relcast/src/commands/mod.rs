@@ -1,5 +1,6 @@
 //! One file per command; what they share is opening the database.
 
+mod demo;
 mod evaluate;
 mod inspect;
 mod labels;
@@ -19,6 +20,7 @@ use crate::failure::Failure;
 pub async fn run(arguments: &Arguments) -> Result<(), Failure> {
     let common = &arguments.common;
     match &arguments.command {
+        Command::Demo => demo::run(common).await,
         Command::Inspect(command) => inspect::run(common, command).await,
         Command::Sql(command) => sql::run(common, command).await,
         Command::Labels(command) => labels::run(common, command).await,

@@ -28,24 +28,31 @@ pub async fn run(common: &Common, arguments: &Train) -> Result<(), Failure> {
     let report =
         work::train(&registry, &database, &catalog, &question, &set, &arguments.model, &mut bar)
             .await?;
-    bar.bar.finish_and_clear();
+    drop(bar);
     super::evaluate::print_report(common, &report)
 }
 
 /// Seeds, loss and time left of an epoch on a terminal; a log line per epoch everywhere.
-struct Bar {
+pub struct Bar {
     bar: ProgressBar,
     metric: String,
 }
 
 impl Bar {
-    fn new() -> Self {
+    /// A bar that shows nothing yet.
+    pub fn new() -> Self {
         let bar = ProgressBar::new(0);
         let template = "{prefix} {wide_bar} {pos}/{len} seeds  {per_sec}  eta {eta}  {msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
         Self { bar, metric: String::new() }
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
     }
 }
 
