@@ -49,7 +49,7 @@ pub struct ModelConfig {
     pub seed_features: usize,
     /// Tables in the order of the schema.
     pub tables: Vec<TableShape>,
-    /// How many edge types there are.
+    /// How many edge types there are: two per link, towards the parent first.
     pub edges: usize,
     /// The steps of the sampled trees; the first holds the seeds.
     pub blocks: Vec<BlockShape>,

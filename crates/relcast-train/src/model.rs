@@ -73,11 +73,12 @@ pub struct TrainingData<'a> {
 /// The neighbours drawn per hop where nothing is said: many recent rows, then a few of theirs.
 const FANOUT: [usize; 2] = [16, 6];
 /// Models whose outputs are averaged: steadier than one, and two cores work side by side.
-const MEMBERS: usize = 4;
+const MEMBERS: usize = 2;
 const CHANNELS: usize = 64;
-const EPOCHS: usize = 24;
+const EPOCHS: usize = 8;
 const PATIENCE: usize = 6;
-const LEARNING_RATE: f64 = 3e-3;
+const LEARNING_RATE: f64 = 2e-3;
+const DROPOUT: f32 = 0.5;
 const MAX_TRAIN_ROWS: usize = 20_000;
 
 impl ModelPlan {
@@ -119,10 +120,10 @@ impl ModelPlan {
             patience: PATIENCE,
             batch_size: options
                 .batch_size
-                .unwrap_or_else(|| (rows / 32).next_power_of_two().clamp(32, 256)),
+                .unwrap_or_else(|| (rows / 32).next_power_of_two().clamp(32, 128)),
             learning_rate: options.learning_rate.unwrap_or(LEARNING_RATE),
             weight_decay: 0.01,
-            dropout: 0.2,
+            dropout: DROPOUT,
             positive_weight,
             max_train_rows: options.max_train_rows.unwrap_or(MAX_TRAIN_ROWS),
         };

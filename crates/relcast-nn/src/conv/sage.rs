@@ -19,7 +19,10 @@ pub struct Messages<'a> {
     pub log_known: Tensor<2>,
 }
 
-/// One layer: `h + relu(norm(h W + Σ_e mean_e(neighbours) W_e + ln(1 + known_e) c_e + b))`.
+/// One layer:
+/// `h + relu(norm(h W + Σ_e mean_e(neighbours) W_e + latest_e(neighbours) V_e + ln(1 + known_e) c_e + b))`.
+///
+/// Neighbours come latest first: beside their mean stands one in which the latest count most.
 ///
 /// Neighbours are averaged before they are projected: the mean is linear, and there are fewer
 /// nodes than neighbours.
@@ -29,12 +32,20 @@ pub struct SageConv {
     pub own: Vec<Param<Tensor<2>>>,
     /// Per edge type `[channels, channels]`.
     pub neighbour: Vec<Param<Tensor<2>>>,
+    /// Per edge type `[channels, channels]`, for what the latest neighbours say; none towards a
+    /// parent, which is one row at most.
+    pub latest: Vec<Option<Param<Tensor<2>>>>,
     /// Per edge type `[1, channels]`.
     pub count: Vec<Param<Tensor<2>>>,
     /// Per table, over channels.
     pub gain: Vec<Param<Tensor<1>>>,
     /// Per table, over channels.
     pub bias: Vec<Param<Tensor<1>>>,
+}
+
+/// Whether an edge type leads to many rows: types are numbered by link, to the parent first.
+fn leads_to_children(edge: usize) -> bool {
+    edge % 2 == 1
 }
 
 impl SageConv {
@@ -44,6 +55,11 @@ impl SageConv {
         Self {
             own: (0..tables).map(|_| init.uniform([channels, channels], bound)).collect(),
             neighbour: (0..edges).map(|_| init.uniform([channels, channels], bound)).collect(),
+            latest: (0..edges)
+                .map(|edge| {
+                    leads_to_children(edge).then(|| init.uniform([channels, channels], bound))
+                })
+                .collect(),
             count: (0..edges).map(|_| init.uniform([1, channels], bound)).collect(),
             gain: (0..tables).map(|_| init.constant(channels, 1.0)).collect(),
             bias: (0..tables).map(|_| init.constant(channels, 0.0)).collect(),
@@ -59,7 +75,11 @@ impl SageConv {
     ) -> Tensor<2> {
         let mut sum = states.clone().matmul(self.own[table].val());
         for message in messages {
-            let mean = segment_reduce(message.states, message.csr, Reduce::Mean);
+            let mean = segment_reduce(message.states.clone(), message.csr, Reduce::Mean);
+            if let Some(weights) = &self.latest[message.edge] {
+                let latest = segment_reduce(message.states, message.csr, Reduce::FadingMean);
+                sum = sum + latest.matmul(weights.val());
+            }
             sum = sum
                 + mean.matmul(self.neighbour[message.edge].val())
                 + message.log_known.matmul(self.count[message.edge].val());

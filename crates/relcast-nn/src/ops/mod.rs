@@ -13,6 +13,8 @@ pub struct Csr {
     targets: Tensor<1, Int>,
     /// One over the number of values of each target, zero where there are none, shape `[targets, 1]`.
     inverse_counts: Tensor<2>,
+    /// The weight of each value by its place in its segment, summing to one, shape `[values, 1]`.
+    fading: Tensor<2>,
     values: usize,
 }
 
@@ -23,7 +25,13 @@ pub enum Reduce {
     Sum,
     /// Their mean; zero for an empty segment.
     Mean,
+    /// Their mean with weights that fade by [`FADE`] from one to the next, the first counting
+    /// most; zero for an empty segment.
+    FadingMean,
 }
+
+/// The weight of a value over that of the one before it, for [`Reduce::FadingMean`].
+pub const FADE: f32 = 0.75;
 
 impl Csr {
     /// From `offsets`, ascending, one more than there are targets, starting at zero.
@@ -31,16 +39,20 @@ impl Csr {
     pub fn new(offsets: &[u32], device: &Device) -> Self {
         let count = offsets.len().saturating_sub(1);
         let mut targets = Vec::with_capacity(offsets.last().map_or(0, |n| *n as usize));
+        let mut fading = Vec::with_capacity(targets.capacity());
         let mut inverse_counts = Vec::with_capacity(count);
         for (target, ends) in (0i32..).zip(offsets.windows(2)) {
             let len = ends[1] - ends[0];
             targets.extend(std::iter::repeat_n(target, len as usize));
             inverse_counts.push(if len == 0 { 0.0 } else { 1.0 / len as f32 });
+            let total = (1.0 - FADE.powi(len as i32)) / (1.0 - FADE);
+            fading.extend((0..len).map(|place| FADE.powi(place as i32) / total));
         }
         let values = targets.len();
         Self {
             targets: Tensor::from_data(TensorData::new(targets, [values]), device),
             inverse_counts: Tensor::from_data(TensorData::new(inverse_counts, [count, 1]), device),
+            fading: Tensor::from_data(TensorData::new(fading, [values, 1]), device),
             values,
         }
     }
@@ -67,9 +79,13 @@ pub fn segment_reduce(values: Tensor<2>, csr: &Csr, reduce: Reduce) -> Tensor<2>
     if csr.values == 0 {
         return zeros;
     }
+    let values = match reduce {
+        Reduce::Sum | Reduce::Mean => values,
+        Reduce::FadingMean => values * csr.fading.clone(),
+    };
     let sums = zeros.select_assign(0, csr.targets.clone(), values, IndexingUpdateOp::Add);
     match reduce {
-        Reduce::Sum => sums,
+        Reduce::Sum | Reduce::FadingMean => sums,
         Reduce::Mean => sums * csr.inverse_counts.clone(),
     }
 }
@@ -103,6 +119,16 @@ mod tests {
         assert_eq!(floats(mean), [2.0, 4.0, 0.0, 0.0, 5.0, 5.0]);
         let sum = segment_reduce(values, &csr, Reduce::Sum);
         assert_eq!(floats(sum), [4.0, 8.0, 0.0, 0.0, 5.0, 5.0]);
+    }
+
+    #[test]
+    fn earlier_values_of_a_segment_weigh_more_in_a_fading_mean() {
+        let device = Device::flex();
+        let values = Tensor::<2>::from_floats([[1.0], [0.0], [8.0]], &device);
+        let csr = Csr::new(&[0, 2, 2, 3], &device);
+        let fading = floats(segment_reduce(values, &csr, Reduce::FadingMean));
+        assert!((fading[0] - 1.0 / (1.0 + FADE)).abs() < 1e-6, "{fading:?}");
+        assert_eq!(fading[1..], [0.0, 8.0]);
     }
 
     #[test]

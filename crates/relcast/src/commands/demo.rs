@@ -24,7 +24,7 @@ const MODEL: &str = "demo_churn";
 const BASELINE: &str = "boosting_own_columns";
 
 /// Who is likely to leave, with names.
-const TOP: &str = "SELECT c.name AS customer, c.segment, round(p.probability, 3) AS probability \
+const TOP: &str = "SELECT c.name AS customer, c.segment, round(p.probability, 3) AS chance \
                    FROM churn AS p JOIN customers AS c ON c.customer_id = p.customer_id \
                    ORDER BY p.probability DESC, p.customer_id LIMIT 10";
 
