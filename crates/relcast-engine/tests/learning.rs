@@ -39,6 +39,21 @@ async fn a_permuted_foreign_key_leaves_nothing_to_find() {
 }
 
 #[tokio::test]
+async fn shuffled_labels_teach_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = warehouse_churn(directory.path(), 1, Permute::Labels).unwrap();
+    let report = train_generated(&database, &[]).await;
+    let rows = report.rows["test"] as f64;
+    // The constant says the commoner class to all, and is right about its share of the rows.
+    let commoner = rows * test_baseline(&report, "constant", "accuracy");
+    let rarer = rows - commoner;
+    // The standard error of an AUROC without signal (Mann and Whitney 1947).
+    let error = ((rows + 1.0) / (12.0 * commoner * rarer)).sqrt();
+    let network = test_metric(&report, "auroc");
+    assert!((network - 0.5).abs() <= 3.0 * error, "{network}, standard error {error}");
+}
+
+#[tokio::test]
 async fn items_of_future_orders_tell_nothing() {
     let leak = auroc(untimed_items_leak).await;
     assert!((0.45..=0.55).contains(&leak), "{leak}");

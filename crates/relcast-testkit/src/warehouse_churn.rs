@@ -19,6 +19,8 @@ pub enum Permute {
     No,
     /// `customers.warehouse_id` is shuffled over all customers: nothing can be predicted any more.
     ForeignKey,
+    /// Every order gets a customer and a time by chance, so labels are shuffled: nothing tells them.
+    Labels,
 }
 
 const CUSTOMERS: usize = 3000;
@@ -57,7 +59,7 @@ tables:
 /// On the returned query, at its test cutoffs, the number of complaints at the customer's
 /// warehouse in the last 30 days reaches an AUROC of about 0.96 (at least 0.9); anything read from
 /// the customer's own row and own orders stays at 0.5 (at most 0.6). With [`Permute::ForeignKey`]
-/// nothing does better than 0.5.
+/// and [`Permute::Labels`] nothing does better than 0.5.
 ///
 /// # Errors
 /// If the folder cannot be written.
@@ -117,6 +119,14 @@ impl World {
             for (customer, warehouse) in customers.iter_mut().zip(warehouses) {
                 customer.warehouse = warehouse;
             }
+        }
+        if permute == Permute::Labels {
+            let span = (PERIODS * PERIOD) as f64;
+            for order in &mut orders {
+                order.0 = random.below(CUSTOMERS);
+                order.1 = start() + (random.uniform() * span) as i64;
+            }
+            orders.sort_unstable_by_key(|(customer, time, _)| (*time, *customer));
         }
         let warehouse_sizes = (0..WAREHOUSES).map(|_| 1000.0 + 9000.0 * random.uniform()).collect();
         Self { customers, warehouse_sizes, orders, complaints }

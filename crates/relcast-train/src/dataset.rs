@@ -20,6 +20,7 @@ use relcast_query::{Cutoffs, LabelPlan, TaskType};
 
 use crate::error::TrainError;
 use crate::examples::{Examples, Task};
+use crate::scale::RobustScale;
 
 /// The table of closed labels, and its columns beside the entity's key.
 const HISTORY: &str = "relcast_past_labels";
@@ -78,10 +79,10 @@ pub fn task_of(kind: &TaskType, train: &RecordBatch) -> Result<Task, TrainError>
     let task = match kind {
         TaskType::Binary => Task::Binary,
         TaskType::Regression => {
-            let values = numbers(labels)?;
-            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            let mut values = numbers(labels)?;
+            values.sort_unstable_by(f64::total_cmp);
             let deviation = crate::metrics::sample_std(&values).filter(|s| *s > 0.0).unwrap_or(1.0);
-            Task::Regression { mean, deviation }
+            Task::Regression { deviation, scale: RobustScale::learn(&values) }
         }
         TaskType::Multiclass => {
             let texts = cast(labels, &DataType::Utf8)?;
@@ -228,17 +229,29 @@ pub fn seeds_of(
 /// Builds the graph of `schema` under `directory`, unless it is there already, and opens it.
 ///
 /// # Errors
-/// Of the graph.
+/// Of the graph, and [`TrainError::DuplicateKeys`].
 pub async fn open_graph(
     ctx: &SessionContext,
     schema: &Schema,
     directory: &Path,
 ) -> Result<Arc<TemporalGraph>, TrainError> {
-    if let Ok(graph) = TemporalGraph::open(directory) {
-        return Ok(graph);
+    let graph = match TemporalGraph::open(directory) {
+        Ok(graph) => graph,
+        Err(_) => {
+            relcast_graph::build(ctx, schema, directory).await?;
+            TemporalGraph::open(directory)?
+        }
+    };
+    for (table, report) in schema.tables.iter().zip(&graph.report().tables) {
+        if report.duplicate_keys > 0 {
+            return Err(TrainError::DuplicateKeys {
+                table: table.name.clone(),
+                key: table.primary_key.join(", "),
+                count: report.duplicate_keys,
+            });
+        }
     }
-    relcast_graph::build(ctx, schema, directory).await?;
-    Ok(TemporalGraph::open(directory)?)
+    Ok(graph)
 }
 
 /// The cutoffs of label rows, microseconds UTC.

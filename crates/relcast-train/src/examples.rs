@@ -3,6 +3,8 @@
 use relcast_sampler::{Seeds, UNKNOWN_ROW};
 use serde::{Deserialize, Serialize};
 
+use crate::scale::RobustScale;
+
 /// What kind of label a model learns, with what turns its outputs into predictions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "task", rename_all = "snake_case")]
@@ -11,10 +13,11 @@ pub enum Task {
     Binary,
     /// A number.
     Regression {
-        /// Mean of the training labels.
-        mean: f64,
-        /// Standard deviation of the training labels (ddof 1); one if they are all equal.
+        /// Standard deviation of the training labels (ddof 1), the unit of NMAE; one if they are
+        /// all equal.
         deviation: f64,
+        /// How labels are scaled for the network.
+        scale: RobustScale,
     },
     /// One of `classes`; a label is the position of its class.
     Multiclass {

@@ -15,6 +15,7 @@ pub mod features;
 pub mod fit;
 pub mod metrics;
 pub mod model;
+pub mod scale;
 pub mod score;
 
 pub use error::TrainError;

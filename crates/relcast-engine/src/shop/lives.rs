@@ -5,7 +5,7 @@ use super::random::Random;
 use super::words::{self, DEPARTMENTS, Topic};
 use super::{DAY, DAYS, END, START};
 
-const CUSTOMERS: usize = 4600;
+const CUSTOMERS: usize = 3500;
 /// Days in which half of the anger is forgotten.
 const HALF_LIFE: f64 = 50.0;
 

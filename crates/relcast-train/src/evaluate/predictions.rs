@@ -14,7 +14,7 @@ pub fn predictions(plan: &FitPlan, outputs: &[f32]) -> Vec<f64> {
         Task::Binary => {
             outputs.map(|x| 1.0 / (1.0 + (plan.positive_weight.ln() - x).exp())).collect()
         }
-        Task::Regression { mean, deviation } => outputs.map(|x| x * deviation + mean).collect(),
+        Task::Regression { scale, .. } => outputs.map(|x| scale.value(x)).collect(),
         Task::Multiclass { classes } => {
             let outputs: Vec<f64> = outputs.collect();
             outputs.chunks_exact(classes.len().max(1)).flat_map(softmax).collect()

@@ -10,6 +10,8 @@ use arrow::error::ArrowError;
 use relcast_catalog::SemanticType;
 use serde::{Deserialize, Serialize};
 
+use crate::scale::RobustScale;
+
 /// Entries of a column's vocabulary beyond which the rarest values are unknown ones.
 const MAX_VOCABULARY: usize = 512;
 /// A number with at most this many distinct values is read as a category too.
@@ -27,8 +29,9 @@ const NULL_ENTRY: u32 = 0;
 const UNKNOWN_ENTRY: u32 = 1;
 const RESERVED: u32 = 2;
 
-/// Numbers a numerical value becomes: standardised, its rank, and whether it is NULL.
-const NUMBERS: usize = 3;
+/// Numbers a numerical value becomes: standardised, on a robust scale, its rank, and whether it is
+/// NULL.
+const NUMBERS: usize = 4;
 
 /// How one column is read, with all that was learnt about it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +43,8 @@ pub enum ColumnPlan {
         mean: f64,
         /// Standard deviation of the values met; one if they are all equal.
         deviation: f64,
+        /// A scale for heavy tails.
+        robust: RobustScale,
         /// Quantiles of the values met, ascending.
         knots: Vec<f64>,
         /// The values themselves where they are few.
@@ -141,10 +146,10 @@ impl ColumnPlan {
         let mut numbers = Vec::with_capacity(values.len() * self.dense());
         let mut entries = Vec::with_capacity(values.len() * self.slots());
         match self {
-            Self::Numerical { mean, deviation, knots, exact } => {
+            Self::Numerical { mean, deviation, robust, knots, exact } => {
                 for value in &floats(values)? {
                     let value = value.filter(|v| v.is_finite());
-                    numbers.extend(encode_number(value, *mean, *deviation, knots));
+                    numbers.extend(encode_number(value, *mean, *deviation, robust, knots));
                     if let Some(exact) = exact {
                         entries.push(look_up(exact, value.map(|v| v.to_string()).as_deref()));
                     }
@@ -211,18 +216,27 @@ fn learn_numerical(values: &ArrayRef) -> Result<Option<ColumnPlan>, ArrowError> 
     distinct.dedup();
     let exact = (distinct.len() <= MAX_EXACT)
         .then(|| distinct.iter().map(f64::to_string).zip(RESERVED..).collect());
-    Ok(Some(ColumnPlan::Numerical { mean, deviation, knots, exact }))
+    let robust = RobustScale::learn(&met);
+    Ok(Some(ColumnPlan::Numerical { mean, deviation, robust, knots, exact }))
 }
 
-/// A number standardised and clipped, its rank among the values met in [-1, 1], and a NULL flag.
-fn encode_number(value: Option<f64>, mean: f64, deviation: f64, knots: &[f64]) -> [f32; NUMBERS] {
-    let Some(value) = value else { return [0.0, 0.0, 1.0] };
+/// A number standardised and clipped, on the robust scale, its rank among the values met in
+/// [-1, 1], and a NULL flag.
+fn encode_number(
+    value: Option<f64>,
+    mean: f64,
+    deviation: f64,
+    robust: &RobustScale,
+    knots: &[f64],
+) -> [f32; NUMBERS] {
+    let Some(value) = value else { return [0.0, 0.0, 0.0, 1.0] };
     let standard = ((value - mean) / deviation).clamp(-5.0, 5.0);
     let below = knots.partition_point(|k| *k < value);
     let upto = knots.partition_point(|k| *k <= value);
     // Equal knots share the middle of their ranks.
     let rank = (below + upto) as f64 / (2.0 * knots.len() as f64);
-    [standard as f32, (2.0 * rank - 1.0) as f32, 0.0]
+    let robust = robust.scaled(value).clamp(-10.0, 10.0) / 2.0;
+    [standard as f32, robust as f32, (2.0 * rank - 1.0) as f32, 0.0]
 }
 
 fn look_up(vocabulary: &BTreeMap<String, u32>, value: Option<&str>) -> u32 {
@@ -329,6 +343,6 @@ mod tests {
         let values: ArrayRef = Arc::new(Float64Array::from(vec![Some(1.0), None, Some(3.0)]));
         let plan = ColumnPlan::learn(SemanticType::Numerical, &values, 3).unwrap().unwrap();
         let (numbers, entries) = plan.encode(&values).unwrap();
-        assert_eq!((numbers[3..6].to_vec(), entries[1..2].to_vec()), plan.null());
+        assert_eq!((numbers[NUMBERS..2 * NUMBERS].to_vec(), entries[1..2].to_vec()), plan.null());
     }
 }

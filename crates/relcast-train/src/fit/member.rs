@@ -113,8 +113,8 @@ fn loss_of(step: &Step<'_>, outputs: Tensor<2>, device: &Device) -> Tensor<1> {
             let weights = column(weights.collect());
             loss::binary(outputs, column(labels().map(|y| y as f32).collect()), weights)
         }
-        Task::Regression { mean, deviation } => {
-            let targets = labels().map(|y| ((y - mean) / deviation) as f32).collect();
+        Task::Regression { scale, .. } => {
+            let targets = labels().map(|y| scale.scaled(y) as f32).collect();
             loss::huber(outputs, column(targets), column(vec![1.0; n]), 0.25)
         }
         Task::Multiclass { .. } => {

@@ -197,8 +197,8 @@ fn validation_metric(task: &Task, outputs: &[f32], labels: &[f64]) -> Option<f64
     let scores: Vec<f64> = outputs.iter().map(|x| f64::from(*x)).collect();
     match task {
         Task::Binary => metrics::auroc(labels, &scores),
-        Task::Regression { mean, deviation } => {
-            let predicted: Vec<f64> = scores.iter().map(|x| x * deviation + mean).collect();
+        Task::Regression { scale, .. } => {
+            let predicted: Vec<f64> = scores.iter().map(|x| scale.value(*x)).collect();
             metrics::mae(labels, &predicted)
         }
         Task::Multiclass { classes } => {
