@@ -1,7 +1,7 @@
 //! The demonstration shop: a generated database with a story in it.
 //!
 //! Owns nothing but its generator. Comes in: a folder and a seed. Goes out: Parquet files and a
-//! `relcast.yaml`. Promises: the same seed gives the same rows; nothing later than
+//! `relcast.yaml`. Promises: the same seed gives the same bytes; nothing later than
 //! [`ShopSummary::end`] is in the data, and cells that would be younger are NULL.
 //!
 //! The story: people order again at their own pace until they have had enough. What drives them

@@ -43,7 +43,8 @@ tables:
     columns:
       promised_at: { planned: true }
       days_late: { known_from: delivered_at }
-  order_items:                       # known with their order
+  # Known with their order.
+  order_items:
     primary_key: item_id
     foreign_keys: { order_id: orders, product_id: products }
   reviews:
