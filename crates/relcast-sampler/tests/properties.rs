@@ -20,13 +20,15 @@ const OWNERS: TableId = TableId(1);
 const NOTES: TableId = TableId(2);
 const TAGS: TableId = TableId(3);
 
+/// Time, owner, peer (also an owner) and the note replied to.
+type Note = (Option<i64>, Option<i64>, Option<i64>, Option<i64>);
+
 /// Rows as written: keys and times may be NULL, keys may point nowhere.
 #[derive(Debug, Clone)]
 struct World {
     /// Time and kind of each owner; the key is the position.
     owners: Vec<(Option<i64>, Option<i64>)>,
-    /// Time, owner, peer (also an owner) and the note replied to.
-    notes: Vec<(Option<i64>, Option<i64>, Option<i64>, Option<i64>)>,
+    notes: Vec<Note>,
     /// Note and word; no key, no time: known with the note.
     tags: Vec<(Option<i64>, i64)>,
 }
@@ -190,7 +192,7 @@ fn seeds(graph: &TemporalGraph, world: &World, cutoffs: &[i64]) -> Seeds {
     let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(
         cutoffs.iter().enumerate().map(|(i, _)| (i % world.owners.len()) as i64),
     ));
-    let rows = graph.find_rows(OWNERS, &[ids.clone()]).unwrap();
+    let rows = graph.find_rows(OWNERS, std::slice::from_ref(&ids)).unwrap();
     let rows = rows.into_iter().map(|r| r.unwrap_or(UNKNOWN_ROW)).collect();
     let keys = relcast_graph::key_hashes(&[ids]).unwrap();
     Seeds::new(graph, OWNERS, rows, cutoffs.to_vec(), keys, 35)
