@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn the_nearest_name_is_similar_or_none() {
         assert_eq!(nearest("custmers", ["customers", "orders"]), Some("customers"));
-        assert_eq!(nearest("driverid", ["raceId", "driverId"]), Some("driverId"));
+        assert_eq!(nearest("partid", ["caseId", "partId"]), Some("partId"));
         assert_eq!(nearest("zzz", ["customers"]), None);
     }
 }

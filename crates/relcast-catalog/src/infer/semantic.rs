@@ -145,7 +145,7 @@ mod tests {
                 .value
         };
         assert_eq!(of("points", 12), SemanticType::Numerical);
-        assert_eq!(of("statusId", 12), SemanticType::Categorical);
+        assert_eq!(of("stateId", 12), SemanticType::Categorical);
         assert_eq!(of("session_id", 990), SemanticType::Ignored);
         assert_eq!(of("points", 1), SemanticType::Ignored);
     }
