@@ -122,7 +122,7 @@ pub enum CatalogError {
         field: &'static str,
     },
     /// A task that the database doesn't have.
-    #[error("no task {name:?} beside the database{}{}", did_you_mean(.nearest.as_ref()), known_tasks(.known))]
+    #[error("no task {name:?} beside the database{}", known_tasks(.nearest.as_ref(), .known))]
     UnknownTask {
         /// The name.
         name: String,
@@ -153,10 +153,10 @@ fn did_you_mean(nearest: Option<&String>) -> String {
     nearest.map(|n| format!("; did you mean {n:?}?")).unwrap_or_default()
 }
 
-fn known_tasks(known: &[String]) -> String {
-    if known.is_empty() {
-        "; it has no tasks".to_owned()
-    } else {
-        format!("; it has {}", known.join(", "))
+fn known_tasks(nearest: Option<&String>, known: &[String]) -> String {
+    match (nearest, known) {
+        (_, []) => "; it has no tasks".to_owned(),
+        (Some(nearest), _) => format!("; did you mean {nearest:?}? It has {}", known.join(", ")),
+        (None, _) => format!("; it has {}", known.join(", ")),
     }
 }

@@ -9,6 +9,7 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::error::ConnectError;
+use crate::tables::Tables;
 use crate::{csv, fingerprint, normalise, parquet};
 
 /// An open database: its tables, ready to be queried.
@@ -62,7 +63,7 @@ pub async fn open_with(db: &str, options: &OpenOptions) -> Result<Database, Conn
     refuse_servers(db)?;
     let directory = Path::new(db);
     let files = table_files(directory)?;
-    let context = session(options);
+    let context = session(options)?;
     for (table, path) in &files {
         register(&context, table, path).await?;
     }
@@ -90,7 +91,7 @@ fn refuse_servers(db: &str) -> Result<(), ConnectError> {
 }
 
 /// A session as all of relcast expects it.
-fn session(options: &OpenOptions) -> SessionContext {
+fn session(options: &OpenOptions) -> Result<SessionContext, ConnectError> {
     let mut config = SessionConfig::new().with_information_schema(true);
     if let Some(threads) = options.threads {
         config = config.with_target_partitions(threads.max(1));
@@ -99,7 +100,13 @@ fn session(options: &OpenOptions) -> SessionContext {
     settings.sql_parser.enable_ident_normalization = false;
     settings.execution.parquet.schema_force_view_types = false;
     settings.execution.parquet.binary_as_string = false;
-    SessionContext::new_with_config(config)
+    let (catalog, schema) =
+        (settings.catalog.default_catalog.clone(), settings.catalog.default_schema.clone());
+    let context = SessionContext::new_with_config(config);
+    if let Some(catalog) = context.catalog(&catalog) {
+        catalog.register_schema(&schema, Arc::new(Tables::default()))?;
+    }
+    Ok(context)
 }
 
 /// The files that hold tables, by table name: those of the folder `db`, or of `directory` itself.

@@ -10,12 +10,15 @@ mod error;
 mod fingerprint;
 mod json;
 mod normalise;
+mod overlay;
 mod parquet;
 mod sink;
 mod sqlite;
+mod tables;
 mod target;
 
 pub use database::{Database, OpenOptions, open, open_with};
 pub use error::ConnectError;
+pub use overlay::with_table;
 pub use sink::write;
 pub use target::Target;

@@ -92,6 +92,14 @@ impl Artefact {
         Ok((artefact, checksums.all))
     }
 
+    /// The checksum over all files.
+    ///
+    /// # Errors
+    /// [`EngineError::DocumentName`] for a document whose name is no plain file name.
+    pub fn checksum(&self) -> Result<String, EngineError> {
+        Ok(Checksums::of(&self.files()?).all)
+    }
+
     /// The files by name, in the order of their names.
     fn files(&self) -> Result<BTreeMap<String, Vec<u8>>, EngineError> {
         let mut files = BTreeMap::from([(WEIGHTS_FILE.to_owned(), self.weights.clone())]);

@@ -2,6 +2,9 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use datafusion::error::DataFusionError;
 
 /// An error of the engine: what is wrong, where, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +120,65 @@ pub enum EngineError {
         /// What differs first.
         difference: String,
     },
+    /// SQL that cannot be planned or run.
+    #[error("{}{message}{}", at.map(|at| format!("{at}: ")).unwrap_or_default(), hint.as_ref().map(|h| format!("; {h}")).unwrap_or_default())]
+    Sql {
+        /// Where in the statement, if it can be said.
+        at: Option<relcast_query::Place>,
+        /// What is wrong.
+        message: String,
+        /// What to do, such as the nearest name.
+        hint: Option<String>,
+    },
+    /// A model of that name exists.
+    #[error("model \"{model}\" exists already")]
+    ModelExists {
+        /// The name.
+        model: String,
+    },
+    /// A table of that name exists.
+    #[error("table \"{table}\" exists already")]
+    TableExists {
+        /// The name.
+        table: String,
+    },
+    /// A table that is only read.
+    #[error("table \"{table}\" belongs to the source and is only read")]
+    ReadOnly {
+        /// The name.
+        table: String,
+    },
+    /// A query with another target or entity than the model that it names.
+    #[error("model \"{model}\" predicts something else: {target}")]
+    OtherTarget {
+        /// The model.
+        model: String,
+        /// What it predicts.
+        target: String,
+    },
+    /// A condition on a model that has no query to take part in.
+    #[error(
+        "model \"{model}\" was trained from a declared task: it takes no target, WHERE or ASSUMING"
+    )]
+    TaskModel {
+        /// The model.
+        model: String,
+    },
+    /// Something that this version cannot do.
+    #[error("not yet: {what}")]
+    NotYet {
+        /// What.
+        what: String,
+    },
+    /// Nobody waits for the result any more.
+    #[error("the statement was stopped")]
+    Stopped,
+    /// Work that several waited for failed.
+    #[error(transparent)]
+    Shared(Arc<EngineError>),
+    /// The schema could not be read.
+    #[error(transparent)]
+    Catalog(#[from] relcast_catalog::CatalogError),
     /// A document's name cannot be a file name of an artefact.
     #[error("\"{name}\" cannot be the name of a document in an artefact")]
     DocumentName {
@@ -148,9 +210,68 @@ impl EngineError {
             Self::Query(_) | Self::Train(_) | Self::Write(_) | Self::Arrow(_) | Self::Json(_) => {
                 return None;
             }
+            Self::ModelExists { .. } => {
+                "CREATE OR REPLACE MODEL trains its next version, CREATE MODEL IF NOT EXISTS keeps it"
+            }
+            Self::TableExists { .. } => {
+                "choose another name; CREATE OR REPLACE TABLE replaces a table that CREATE TABLE made"
+            }
+            Self::ReadOnly { .. } => "INSERT and DROP are for tables that CREATE TABLE made",
+            Self::OtherTarget { .. } => {
+                "leave the target out (PREDICT USING MODEL …), or train a model for this one"
+            }
+            Self::TaskModel { .. } => {
+                "write PREDICT USING MODEL … FOR …, and filter its rows with SQL around it"
+            }
+            Self::Shared(error) => return error.hint(),
+            Self::Sql { .. } | Self::NotYet { .. } | Self::Stopped | Self::Catalog(_) => {
+                return None;
+            }
             Self::File { .. } | Self::ModelName { .. } | Self::DocumentName { .. } => return None,
         };
         Some(hint.to_owned())
+    }
+
+    /// Ours, where DataFusion carries an error of ours; else its own in a person's words.
+    #[must_use]
+    pub fn of_datafusion(error: DataFusionError) -> Self {
+        let error = match error {
+            DataFusionError::External(inner) => match inner.downcast::<Self>() {
+                Ok(ours) => return *ours,
+                Err(inner) => DataFusionError::External(inner),
+            },
+            DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => {
+                return Self::of_datafusion(*inner);
+            }
+            DataFusionError::Shared(inner) => match Arc::try_unwrap(inner) {
+                Ok(inner) => return Self::of_datafusion(inner),
+                Err(inner) => DataFusionError::Shared(inner),
+            },
+            other => other,
+        };
+        let text = error.strip_backtrace();
+        let text = text.split("\n\nbacktrace").next().unwrap_or_default().to_owned();
+        let (message, at) = split_place(&text);
+        Self::Sql { at, message, hint: None }
+    }
+
+    /// The same error with its place in the statement, where it has none yet.
+    pub(crate) fn at(self, place: Option<relcast_query::Place>) -> Self {
+        match self {
+            Self::Sql { at: None, message, hint } => Self::Sql { at: place, message, hint },
+            other => other,
+        }
+    }
+
+    /// Where in the statement the error is, if it is in the statement.
+    #[must_use]
+    pub fn place(&self) -> Option<relcast_query::Place> {
+        match self {
+            Self::Sql { at, .. } => *at,
+            Self::Query(error) => error.place(),
+            Self::Shared(error) => error.place(),
+            _ => None,
+        }
     }
 
     /// Wraps an error of the JSON library.
@@ -174,4 +295,32 @@ fn holder_text(process: Option<&u32>) -> String {
 
 fn nearest_text(nearest: Option<&str>) -> String {
     nearest.map(|name| format!("; did you mean \"{name}\"?")).unwrap_or_default()
+}
+
+/// DataFusion's own words without their kind, and the place that the SQL parser puts at their end.
+fn split_place(text: &str) -> (String, Option<relcast_query::Place>) {
+    let kinds = [
+        "SQL error: ParserError(\"",
+        "Error during planning: ",
+        "Execution error: ",
+        "Schema error: ",
+        "This feature is not implemented: ",
+        "External error: ",
+    ];
+    let found = kinds.iter().find_map(|kind| text.strip_prefix(kind));
+    let text = found.unwrap_or(text).trim_end_matches("\")");
+    let Some((message, place)) = text.rsplit_once(" at Line: ") else {
+        return (text.to_owned(), None);
+    };
+    let numbers = place.split_once(", Column: ");
+    let place = numbers.and_then(|(line, column)| {
+        Some(relcast_query::Place { line: line.parse().ok()?, column: column.parse().ok()? })
+    });
+    (message.to_owned(), place)
+}
+
+impl From<DataFusionError> for EngineError {
+    fn from(error: DataFusionError) -> Self {
+        Self::of_datafusion(error)
+    }
 }

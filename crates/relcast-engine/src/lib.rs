@@ -3,17 +3,21 @@
 //! Promises that a model is written whole or not at all, by one process at a time.
 
 mod artefact;
+mod engine;
 mod error;
 mod home;
 mod registry;
 mod runs;
+pub mod session;
 pub mod shop;
 mod stored;
 pub mod work;
 
 pub use artefact::Artefact;
+pub use engine::Engine;
 pub use error::EngineError;
 pub use home::{Home, ModelLock, check_model_name};
 pub use registry::{ModelVersion, NewVersion, Origin, Registry};
 pub use runs::{Run, RunId, RunKind};
+pub use session::{Answer, Description, Dialect, LogWatcher, Session, Watcher};
 pub use stored::StoredModel;

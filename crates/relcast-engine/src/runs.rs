@@ -136,18 +136,28 @@ impl Registry {
     pub async fn runs(&self, model: &str) -> Result<Vec<Run>, EngineError> {
         let sql = "SELECT * FROM runs WHERE model = ? ORDER BY run_id";
         let rows = sqlx::query(sql).bind(model).fetch_all(self.pool()).await;
-        let read = |row: &sqlx::sqlite::SqliteRow| {
-            Ok(Run {
-                run_id: RunId(row.try_get("run_id")?),
-                kind: row.try_get("kind")?,
-                model: row.try_get("model")?,
-                version: row.try_get("version")?,
-                started_at: row.try_get("started_at")?,
-                finished_at: row.try_get("finished_at")?,
-                status: row.try_get("status")?,
-                error: row.try_get("error")?,
-            })
-        };
-        rows.and_then(|rows| rows.iter().map(read).collect()).map_err(self.failed())
+        rows.and_then(|rows| rows.iter().map(read_run).collect()).map_err(self.failed())
     }
+
+    /// The runs of all models, oldest first.
+    ///
+    /// # Errors
+    /// [`EngineError::Registry`] if the registry cannot be read.
+    pub async fn all_runs(&self) -> Result<Vec<Run>, EngineError> {
+        let rows = sqlx::query("SELECT * FROM runs ORDER BY run_id").fetch_all(self.pool()).await;
+        rows.and_then(|rows| rows.iter().map(read_run).collect()).map_err(self.failed())
+    }
+}
+
+fn read_run(row: &sqlx::sqlite::SqliteRow) -> sqlx::Result<Run> {
+    Ok(Run {
+        run_id: RunId(row.try_get("run_id")?),
+        kind: row.try_get("kind")?,
+        model: row.try_get("model")?,
+        version: row.try_get("version")?,
+        started_at: row.try_get("started_at")?,
+        finished_at: row.try_get("finished_at")?,
+        status: row.try_get("status")?,
+        error: row.try_get("error")?,
+    })
 }

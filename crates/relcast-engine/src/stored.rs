@@ -30,6 +30,8 @@ pub struct StoredModel {
     pub weights: Weights,
     /// The schema as it was at training.
     pub schema: Schema,
+    /// Changes with anything that the model is made of.
+    pub checksum: String,
 }
 
 #[derive(Deserialize)]
@@ -54,6 +56,7 @@ impl StoredModel {
             cutoffs: asked.cutoffs,
             plan: document(&artefact, "model")?,
             schema: document(&artefact, "schema")?,
+            checksum: artefact.checksum()?,
             weights: Weights(artefact.weights),
         })
     }

@@ -126,7 +126,7 @@ async fn weights(source: &Path, question: &str, set: &[(&str, &str)], threads: u
         Err(_) => Question::Query(question.to_owned()),
     };
     bench.train(&question, set).await;
-    bench.stored().await.weights.0
+    bench.stored().await.weights.0.clone()
 }
 
 struct Warehouses {

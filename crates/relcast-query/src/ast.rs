@@ -40,6 +40,8 @@ pub enum Literal {
     Time(i64),
     /// NULL.
     Null,
+    /// `$n`: a value that is given when the statement runs.
+    Parameter(usize),
 }
 
 /// An operator between two operands.
@@ -424,20 +426,9 @@ pub struct ModelName {
     pub version: Option<u64>,
 }
 
-/// What the statement asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// `PREDICT …`
-    Predict,
-    /// `EXPLAIN LABELS PREDICT …`
-    ExplainLabels,
-}
-
 /// A predictive query as written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PredictiveQuery {
-    /// What the statement asks for.
-    pub purpose: Purpose,
     /// The target; left out where a model brings it.
     pub target: Option<Expr<Leaf>>,
     /// RANK, CLASSIFY or FORECAST.
@@ -450,6 +441,8 @@ pub struct PredictiveQuery {
     pub assuming: Option<Expr<Leaf>>,
     /// The cutoff to predict at: microseconds, UTC.
     pub as_of: Option<i64>,
+    /// The number of the parameter that gives the cutoff, until its value is known.
+    pub as_of_parameter: Option<usize>,
     /// The model to use.
     pub model: Option<ModelName>,
     /// The options as written, in their order.

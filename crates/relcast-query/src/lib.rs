@@ -9,16 +9,19 @@
 
 pub mod ast;
 mod bind;
+mod display;
 mod error;
 mod options;
 mod parser;
 mod plan;
+pub mod statement;
 mod time;
 
 pub use ast::PredictiveQuery;
 pub use bind::{BoundQuery, FillIn, Item, TaskType, bind};
 pub use error::{Place, QueryError};
 pub use options::{DateKnown, Entities, History, OPTION_NAMES, OnError, OptionValue, Options};
-pub use parser::parse;
+pub use parser::{parse, statements, statements_with};
 pub use plan::{CutoffExplanation, Cutoffs, LabelExplanation, LabelPlan, Split, SplitExplanation};
+pub use statement::Statement;
 pub use time::{Horizon, Span};

@@ -244,6 +244,10 @@ impl Options {
                     ("start_of_day", DateKnown::StartOfDay),
                     ("end_of_day", DateKnown::EndOfDay),
                 ])?;
+                // Better refused than ignored: dates are read as midnights.
+                if self.date_known == DateKnown::EndOfDay {
+                    return reader.wrong("'start_of_day', the only choice yet");
+                }
             }
             "seed" => self.seed = reader.whole()?,
             "budget" => self.budget = Some(reader.span()?),
@@ -411,7 +415,7 @@ mod tests {
             ("channels", "64"),
             ("class_weights", "true"),
             ("cutoff_step", "7 days"),
-            ("date_known", "end_of_day"),
+            ("date_known", "start_of_day"),
             ("embedding", "true"),
             ("entities", "all"),
             ("epochs", "3"),
@@ -457,6 +461,10 @@ mod tests {
         assert_eq!(
             error("history", "froze"),
             "option \"history\" expects 'rolling' or 'frozen', found froze; did you mean \"frozen\"?"
+        );
+        assert_eq!(
+            error("date_known", "end_of_day"),
+            "option \"date_known\" expects 'start_of_day', the only choice yet, found end_of_day"
         );
         assert_eq!(
             error("interval", "90"),

@@ -13,6 +13,8 @@ const DAY: i64 = 24 * HOUR;
 const WEEK: i64 = 7 * DAY;
 /// A month for comparisons between spans, never for arithmetic on times.
 const LONGEST_MONTH: i64 = 31 * DAY;
+/// The least that a month can be.
+const SHORTEST_MONTH: i64 = 28 * DAY;
 
 /// A length of time, possibly negative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -111,6 +113,26 @@ impl Span {
         }
     }
 
+    /// The longer of two spans; where that depends on the calendar, one that is never shorter than either.
+    pub(crate) fn longer(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Months(months), Self::Micros(micros))
+            | (Self::Micros(micros), Self::Months(months)) => {
+                let (shortest, longest) = (
+                    i64::from(months).saturating_mul(SHORTEST_MONTH),
+                    Self::Months(months).comparable(),
+                );
+                if micros <= shortest {
+                    Self::Months(months)
+                } else {
+                    Self::Micros(micros.max(longest))
+                }
+            }
+            _ if self.comparable() >= other.comparable() => self,
+            _ => other,
+        }
+    }
+
     /// The span as an interval of SQL, for example `INTERVAL '30 days'`; never negative.
     pub(crate) fn interval_sql(self) -> String {
         format!("INTERVAL '{}'", self.magnitude())
@@ -171,6 +193,16 @@ mod tests {
         assert_eq!(format_time(Span::Months(1).after(end_of_january)), "2020-02-29");
         assert_eq!(format_time(Span::Months(12).after(end_of_january)), "2021-01-31");
         assert_eq!(format_time(Span::Months(2).before(end_of_january)), "2019-11-30");
+    }
+
+    #[test]
+    fn the_longer_span_covers_both_from_any_day() {
+        let days = |n: i64| Span::Micros(n * DAY);
+        assert_eq!(days(28).longer(Span::Months(1)), Span::Months(1));
+        assert_eq!(Span::Months(1).longer(days(30)), days(31));
+        assert_eq!(Span::Months(1).longer(days(40)), days(40));
+        assert_eq!(days(7).longer(days(9)), days(9));
+        assert_eq!(Span::Months(12).longer(Span::Months(2)), Span::Months(12));
     }
 
     #[test]

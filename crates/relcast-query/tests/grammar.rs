@@ -3,10 +3,11 @@
 
 mod common;
 
+use common::generate;
 use common::{bound, shop};
 use proptest::prelude::*;
-use relcast_query::ast::{Purpose, Selection, Shape};
-use relcast_query::{Entities, FillIn, Span, TaskType, parse};
+use relcast_query::ast::{Selection, Shape};
+use relcast_query::{Entities, FillIn, PredictiveQuery, Span, TaskType, parse};
 
 fn accepts(sql: &str) {
     bound(sql, &shop()).unwrap_or_else(|e| panic!("{sql}\n{e}"));
@@ -154,10 +155,9 @@ fn for_takes_keys_lists_and_selects() {
 #[test]
 fn clauses_follow_in_their_order() {
     let query = parse(
-        "EXPLAIN LABELS PREDICT COUNT(orders.*, 0, 30, days) = 0 FOR EACH customers.id\n WHERE COUNT(orders.*, -90, 0, days) > 0 AND age > 18\n ASSUMING COUNT(reviews.*, 0, 30) > 0\n AS OF '2020-01-31' + INTERVAL '1 month' USING MODEL churn VERSION 3\n WITH (entities = 'all', cutoff_step = '7 days', fanout = (16, 8), val_timestamp = 2019-06-01, seed = 7, embedding = true)",
+        "PREDICT COUNT(orders.*, 0, 30, days) = 0 FOR EACH customers.id\n WHERE COUNT(orders.*, -90, 0, days) > 0 AND age > 18\n ASSUMING COUNT(reviews.*, 0, 30) > 0\n AS OF '2020-01-31' + INTERVAL '1 month' USING MODEL churn VERSION 3\n WITH (entities = 'all', cutoff_step = '7 days', fanout = (16, 8), val_timestamp = 2019-06-01, seed = 7, embedding = true)",
     )
     .unwrap();
-    assert_eq!(query.purpose, Purpose::ExplainLabels);
     assert_eq!(query.as_of, Some(common::at("2020-02-29")));
     assert_eq!(query.model.as_ref().unwrap().version, Some(3));
     assert_eq!(query.options.len(), 6);
@@ -248,6 +248,10 @@ fn the_horizon_is_the_largest_end() {
     };
     assert_eq!(horizon("COUNT(orders.*, 0, 30, days)"), "40 days");
     assert_eq!(horizon("COUNT(orders.*, 0, 2, months)").as_str(), "2 months");
+    // A month may be shorter or longer than 30 days, and no window may cross into the next split.
+    assert_eq!(horizon("COUNT(orders.*, 0, 1, month)").as_str(), "40 days");
+    let sql = "PREDICT COUNT(orders.*, 0, 30) + COUNT(orders.*, 0, 1, month) FOR EACH customers.id";
+    assert_eq!(bound(sql, &shop()).unwrap().horizon().to_string(), "31 days");
     assert_eq!(horizon("COUNT(orders.*, 0, 14, days) FORECAST 4 TIMEFRAMES"), "56 days");
 }
 
@@ -341,6 +345,49 @@ proptest! {
             let _ = relcast_query::bind(&query, &shop());
         }
     }
+
+    #[test]
+    fn a_printed_query_parses_back_to_itself(sql in generate::query()) {
+        let query = parse(&sql).unwrap();
+        let printed = query.to_string();
+        prop_assert_eq!(without_places(&parse(&printed).unwrap()), without_places(&query), "{}", printed);
+    }
+}
+
+/// All of a query but where its parts stand.
+fn without_places(query: &PredictiveQuery) -> String {
+    let text = format!("{query:?}");
+    let mut parts = text.split("Place {");
+    let first = parts.next().unwrap().to_owned();
+    first + &parts.map(|part| part.split_once('}').unwrap().1).collect::<String>()
+}
+
+#[test]
+fn every_clause_prints_and_parses_back() {
+    for sql in [
+        "PREDICT USING MODEL \"my \"\"model\" VERSION 3 FOR EACH a.b = 'it''s'",
+        "PREDICT x CLASSIFY FOR a.(b, c) IN ((1, NULL), (-2, TRUE)) WITH (keep = (a.b, c))",
+        "PREDICT x FOR a.b IN (SELECT b, '2020-01-01' FROM a WHERE (b > 1)) WHERE y = 2020-01-31",
+        "PREDICT CASE a WHEN 1 THEN -b ELSE (c - 1) - 1 END RANK TOP 3 FOR EACH a.b AS OF 2020-01-31 USING MODEL m",
+    ] {
+        let query = parse(sql).unwrap();
+        assert_eq!(without_places(&parse(&query.to_string()).unwrap()), without_places(&query));
+    }
+}
+
+#[test]
+fn operators_bind_as_in_sql() {
+    for (short, long) in [
+        ("a OR b AND NOT c = d", "a OR (b AND (NOT (c = d)))"),
+        ("a + b * c - d", "(a + (b * c)) - d"),
+        ("a / b % c", "(a / b) % c"),
+        ("- a * b", "(- a) * b"),
+        ("a BETWEEN b AND c AND d", "(a BETWEEN b AND c) AND d"),
+    ] {
+        let parsed = |text: &str| parse(&format!("PREDICT {text} FOR EACH t.k"));
+        let [short, long] = [short, long].map(|text| parsed(text).unwrap());
+        assert_eq!(without_places(&short), without_places(&long));
+    }
 }
 
 #[test]
@@ -348,5 +395,21 @@ fn deep_nesting_is_an_error_not_a_crash() {
     for open in ["(", "NOT ", "- ", "CASE WHEN "] {
         let sql = format!("PREDICT {} 1 FOR EACH a.b", open.repeat(50_000));
         assert!(parse(&sql).unwrap_err().to_string().contains("nested at most"), "{open}");
+    }
+}
+
+#[test]
+fn a_long_condition_is_read_and_a_long_sum_refused() {
+    let chain = |term: &str, operator: &str, count: usize| vec![term; count].join(operator);
+    for operator in [" OR ", " AND "] {
+        accepts(&format!(
+            "PREDICT COUNT(orders.* WHERE {}, 0, 30) FOR EACH customers.id",
+            chain("gift", operator, 30_000)
+        ));
+    }
+    for operator in ["+", "*", "-"] {
+        let sql = format!("PREDICT {} > 1 FOR EACH customers.id", chain("age", operator, 30_000));
+        let error = parse(&sql).unwrap_err();
+        assert!(error.to_string().contains("at most 200 sums and products"), "{error}");
     }
 }

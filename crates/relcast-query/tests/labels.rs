@@ -7,7 +7,11 @@ mod common;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use common::{DAY, at, days, ints, keys, plan, register, session, shop, shop_session, table_mut};
+use common::{
+    DAY, at, bound, days, floats, generate, ints, keys, plan, register, session, shop,
+    shop_session, table_mut,
+};
+use datafusion::prelude::SessionContext;
 use proptest::prelude::*;
 use relcast_catalog::Schema;
 use relcast_query::{LabelPlan, Split};
@@ -91,6 +95,199 @@ async fn windows_are_open_at_their_start_and_closed_at_their_end() {
     assert_eq!(each("COUNT(orders.*, 5, 9)").await, ["1:0", "2:0", "3:0", "4:0"]);
     assert_eq!(each("COUNT(orders.*, 0, 48, hours)").await, ["1:1", "2:0", "3:0", "4:0"]);
     assert_eq!(each("COUNT(orders.*, 0, 1, month)").await, ["1:2", "2:1", "3:0", "4:0"]);
+}
+
+/// Two customers with orders at these days of January 2020, which may run into February.
+fn orders_at(orders: &[(i64, Option<i64>)], amounts: &[Option<f64>]) -> SessionContext {
+    let context = session();
+    register(&context, "customers", vec![("id", keys(&[1, 2]))]);
+    let column =
+        |f: fn(&(i64, Option<i64>)) -> Option<i64>| orders.iter().map(f).collect::<Vec<_>>();
+    let ids = (0..).take(orders.len()).collect::<Vec<_>>();
+    register(
+        &context,
+        "orders",
+        vec![
+            ("id", keys(&ids)),
+            ("customer_id", ints(&column(|o| Some(o.0)))),
+            ("placed", days(&column(|o| o.1))),
+            ("amount", floats(amounts)),
+        ],
+    );
+    context
+}
+
+#[tokio::test]
+async fn months_are_steps_of_the_calendar_clamped_to_its_end() {
+    // The 60th day is 29 February, the 61st 1 March.
+    let context = orders_at(&[(1, Some(60)), (1, Some(61)), (2, Some(92))], &[None; 3]);
+    let labels = async |window: &str| {
+        let sql = format!(
+            "PREDICT COUNT(orders.*, {window}) FOR EACH customers.id WITH (entities = 'all')"
+        );
+        let plan = plan(&sql, &shop());
+        text(&plan.label_rows(&context, &[at("2020-01-31")]).await.unwrap(), 1)
+    };
+    assert_eq!(labels("0, 1, month").await, ["1:1", "2:0"]);
+    assert_eq!(labels("1, 2, months").await, ["1:1", "2:0"]);
+    assert_eq!(labels("0, 1, year").await, ["1:2", "2:1"]);
+    assert_eq!(labels("0, 4, weeks").await, ["1:0", "2:0"]);
+    assert_eq!(labels("0, 29, days").await, ["1:1", "2:0"]);
+}
+
+#[tokio::test]
+async fn first_and_last_break_ties_by_primary_key() {
+    let orders = [(1, Some(12)), (1, Some(12)), (1, Some(12)), (2, Some(12))];
+    let context = orders_at(&orders, &[Some(3.0), Some(1.0), Some(2.0), Some(9.0)]);
+    for (function, expected) in [("FIRST", ["1:3.0", "2:9.0"]), ("LAST", ["1:2.0", "2:9.0"])] {
+        let sql = format!(
+            "PREDICT {function}(orders.amount, 0, 10) FOR EACH customers.id WITH (entities = 'all')"
+        );
+        let rows = plan(&sql, &shop()).label_rows(&context, &[at("2020-01-10")]).await.unwrap();
+        assert_eq!(text(&rows, 1), expected);
+    }
+}
+
+#[tokio::test]
+async fn rows_without_a_time_and_links_to_nothing_count_nowhere() {
+    let orders = [(1, None), (2, Some(12)), (7, Some(12))];
+    let context = orders_at(&orders, &[Some(1.0), None, Some(1.0)]);
+    let sql =
+        "PREDICT COUNT(orders.*, 0, 100, years) FOR EACH customers.id WITH (entities = 'all')";
+    let all = plan(sql, &shop());
+    let rows = all.label_rows(&context, &[at("2020-01-10"), at("1990-01-01")]).await.unwrap();
+    assert_eq!(text(&rows, 1), ["1:0", "2:1", "1:0", "2:1"]);
+    let mut schema = shop();
+    schema.links.retain(|l| schema.tables[l.child.index()].name == "orders");
+    let seen = plan("PREDICT COUNT(orders.*, 0, 5) FOR EACH customers.id", &schema);
+    let rows = seen.label_rows(&context, &[at("2020-01-20")]).await.unwrap();
+    assert_eq!(text(&rows, 1), ["2:0"]);
+}
+
+#[tokio::test]
+async fn an_entity_with_a_time_takes_part_from_it_on() {
+    let sql = |rest: &str| format!("PREDICT COUNT(reviews.*, 0, 10) FOR EACH orders.id {rest}");
+    assert_eq!(labels(&sql("")).await, ["10:2"]);
+    // A joined row is as young as the youngest of its tables: order 12 is of the 15th.
+    let late = rows(&plan(&sql("WITH (entities = 'all')"), &shop()), &["2020-01-13"]).await;
+    assert_eq!(late, ["10:1", "11:1", "12:2", "13:0", "14:0", "15:0"]);
+}
+
+#[tokio::test]
+async fn an_entity_that_nothing_points_to_is_always_there() {
+    let mut schema = shop();
+    schema.links.retain(|l| schema.tables[l.child.index()].name != "stockings");
+    let plan = plan("PREDICT shelves.width FOR EACH shelves.(shop, shelf)", &schema);
+    let entities = plan.entities(&shop_session(), at("1900-01-01")).await.unwrap();
+    assert_eq!(text(&entities, 0), ["1:1", "1:2", "2:1"]);
+}
+
+/// What comes of a statement: its labels, or the error with its place.
+async fn outcome(sql: &str) -> String {
+    let plan = match bound(sql, &shop()) {
+        Ok(query) => LabelPlan::from_query(&query, &shop()).unwrap(),
+        Err(error) => {
+            assert!(error.place().is_some(), "{sql}: {error}");
+            return error.to_string();
+        }
+    };
+    match plan.label_rows(&shop_session(), &[at("2020-01-10")]).await {
+        Ok(rows) => text(&rows, 1).join(" "),
+        Err(error) => format!("fails: {error}"),
+    }
+}
+
+#[tokio::test]
+async fn odd_values_in_conditions_are_what_sql_says() {
+    let mut outcomes = Vec::new();
+    for condition in [
+        "status LIKE NULL",
+        "NULL CONTAINS 'x'",
+        "status STARTS WITH NULL",
+        "- NULL > 1",
+        "NOT NULL",
+        "NULL AND gift",
+        "amount IN (NULL)",
+        "amount IN (1, NULL, TRUE)",
+        "NULL IN (1)",
+        "amount BETWEEN NULL AND 3",
+        "gift + 1 > 1",
+        "- gift < 0",
+        "gift = TRUE",
+        "gift IN (0, 1)",
+        "gift BETWEEN 0 AND 1",
+        "amount % 0 = 1",
+        "amount / 0 = 1",
+        "amount > 99999999999999999999",
+        "amount = 1e300",
+        "id = 2.5",
+        "id > 18446744073709551615",
+        "status > 'a'",
+        "status IN ('a', NULL)",
+        "'2020-01-12' < placed",
+        "placed IN ('2020-01-12', 2020-01-13)",
+        "'2020-01-31' BETWEEN placed AND 2020-02-01",
+        "placed = NULL",
+        "placed IS NOT NULL",
+        "CASE WHEN gift THEN NULL ELSE 1 END = 1",
+        "CASE NULL WHEN 1 THEN TRUE END",
+        "CASE placed WHEN '2020-01-12' THEN TRUE END",
+        "CASE gift WHEN 1 THEN TRUE ELSE NULL END",
+        "(gift OR NULL) IS NULL",
+        "placed > 1700-01-01",
+        "placed > '0001-01-01' AND placed < '9999-12-31'",
+        "TRUE",
+        "1 = 1",
+        "'a' = 'a'",
+        "status LIKE '%\\%'",
+        "status = 'it''s; -- no comment'",
+    ] {
+        let sql = format!("PREDICT COUNT(orders.* WHERE {condition}, 0, 10) FOR EACH customers.id");
+        outcomes.push(format!("{condition}\n    {}", outcome(&sql).await));
+    }
+    insta::assert_snapshot!(outcomes.join("\n"));
+}
+
+#[tokio::test]
+async fn odd_targets_and_far_windows_run_or_are_refused() {
+    let mut outcomes = Vec::new();
+    for sql in [
+        "PREDICT COUNT(orders.*, 0, 2000000000, days) FOR EACH customers.id",
+        "PREDICT COUNT(orders.*, 0, 200000000, years) FOR EACH customers.id",
+        "PREDICT COUNT(orders.*, 0, 9000, years) FOR EACH customers.id",
+        "PREDICT COUNT(orders.*, 0, 300000, years) FOR EACH customers.id",
+        "PREDICT COUNT(orders.*, 0, 9223372036854, seconds) FOR EACH customers.id",
+        "PREDICT COUNT(orders.*, 0, 10) FOR EACH customers.id WHERE COUNT(orders.*, -9223372036854, 0, seconds) > 0",
+        "PREDICT COUNT(orders.*, 0, 10) FOR EACH customers.id WHERE COUNT(orders.*, -300000, 0, years) > 0",
+        "PREDICT COUNT(orders.*, 0, 10) * 9223372036854775807 FOR EACH customers.id",
+        "PREDICT SUM(orders.gift, 0, 10) % 2 FOR EACH customers.id",
+        "PREDICT COUNT(orders.*, 0, 10) > 1 = TRUE FOR EACH customers.id",
+        "PREDICT MIN(orders.placed, 0, 10) > 2020-01-14 FOR EACH customers.id",
+        "PREDICT CASE WHEN COUNT(orders.*, 0, 10) > 1 THEN 1 ELSE 2.5 END FOR EACH customers.id",
+        "PREDICT NULL FOR EACH customers.id",
+        "PREDICT EXISTS(orders.*, 0, 10) + 1 FOR EACH customers.id",
+        "PREDICT LIST_DISTINCT(orders.gift, 0, 10) CLASSIFY FOR EACH customers.id",
+        "PREDICT LIST_DISTINCT(orders.placed, 0, 10) CLASSIFY FOR EACH customers.id",
+        "PREDICT LIST_DISTINCT(orders.amount, 0, 10) RANK TOP 99999999999 FOR EACH customers.id",
+        "PREDICT COUNT(orders.*, 0, 10) FORECAST 100000 TIMEFRAMES FOR EACH customers.id",
+        "PREDICT COUNT(orders.*, 0, 10) FORECAST 99999999999999 TIMEFRAMES FOR EACH customers.id",
+    ] {
+        outcomes.push(format!("{sql}\n    {}", outcome(sql).await));
+    }
+    insta::assert_snapshot!(outcomes.join("\n"));
+}
+
+#[tokio::test]
+async fn a_deep_or_long_expression_runs() {
+    let long = vec!["status = 'done'"; 2_000].join(" OR ");
+    assert_eq!(
+        each(&format!("COUNT(orders.* WHERE {long}, 0, 10)")).await,
+        ["1:1", "2:0", "3:0", "4:0"]
+    );
+    let sum = vec!["COUNT(orders.*, 0, 10)"; 201].join(" + ");
+    assert_eq!(each(&sum).await, ["1:402", "2:201", "3:0", "4:0"]);
+    let deep = format!("{}COUNT(orders.*, 0, 10) > 0", "NOT ".repeat(90));
+    assert_eq!(each(&deep).await, ["1:true", "2:true", "3:false", "4:false"]);
 }
 
 #[tokio::test]
@@ -354,6 +551,52 @@ async fn cutoffs_end_with_what_the_target_reads_and_with_as_of() {
 }
 
 #[tokio::test]
+async fn a_far_time_in_a_table_that_the_target_does_not_read_moves_no_split() {
+    let (schema, context) = (shop(), shop_session());
+    let query = plan("PREDICT COUNT(orders.*, 0, 2) FOR EACH customers.id", &schema);
+    let before = query.cutoffs(&context, &schema).await.unwrap();
+    context.deregister_table("referrals").unwrap();
+    register(
+        &context,
+        "referrals",
+        vec![
+            ("id", keys(&[1])),
+            ("from_id", keys(&[1])),
+            ("to_id", keys(&[2])),
+            ("at", days(&[Some(2_900_000)])),
+        ],
+    );
+    assert_eq!(query.cutoffs(&context, &schema).await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn options_decide_where_the_splits_lie() {
+    let schema = shop();
+    let cutoffs = async |options: &str| {
+        let sql = format!(
+            "PREDICT COUNT(orders.*, 0, 1) FOR EACH customers.id WITH (val_timestamp = 2020-01-09, test_timestamp = 2020-01-12{options})"
+        );
+        let found = plan(&sql, &schema).cutoffs(&shop_session(), &schema).await.unwrap();
+        let day = |c: &i64| (c - at("2020-01-01")) / DAY + 1;
+        Split::ALL.map(|split| found.of(split).iter().map(day).collect::<Vec<_>>())
+    };
+    // The first order is of the 5th; no window ends after the next split's start or the 15th.
+    assert_eq!(cutoffs("").await, [vec![5, 6, 7, 8], vec![9, 10, 11], vec![12, 13, 14]]);
+    let few = cutoffs(", num_eval_timestamps = 2, train_start = 2020-01-07").await;
+    assert_eq!(few, [vec![7, 8], vec![9, 10], vec![12, 13]]);
+    let stepped = cutoffs(", cutoff_step = '2 days'").await;
+    assert_eq!(stepped, [vec![6, 8], vec![9, 10, 11], vec![12, 13, 14]]);
+}
+
+#[tokio::test]
+async fn a_select_of_entities_needs_the_columns_of_the_key() {
+    let sql =
+        "PREDICT COUNT(orders.*, 0, 2) FOR customers.id IN (SELECT id, age, vip FROM customers)";
+    let error = plan(sql, &shop()).seeds(&shop_session(), at("2020-01-10")).await.unwrap_err();
+    assert!(error.to_string().contains("yields 3 columns; expected 1 key columns"), "{error}");
+}
+
+#[tokio::test]
 async fn explain_labels_counts_rows_and_entities() {
     let schema = shop();
     let plan = plan("PREDICT COUNT(orders.*, 0, 2) > 0 FOR EACH customers.id", &schema);
@@ -363,8 +606,15 @@ async fn explain_labels_counts_rows_and_entities() {
         (test.cutoff.as_str(), test.rows, test.total, test.seen, test.all),
         ("2020-01-13", 2, Some(2.0), 2, 4)
     );
+    let all = common::plan(
+        "PREDICT COUNT(orders.*, 0, 2) > 0 FOR EACH customers.id WITH (entities = 'all')",
+        &schema,
+    );
+    let all = all.explain_labels(&shop_session(), &schema).await.unwrap();
+    let test = &all.splits[2].cutoffs[0];
+    assert_eq!((test.rows, test.seen, test.all), (4, 2, 4));
     assert!(
-        explanation.to_text().contains("test: 2 label rows at 1 cutoffs"),
+        explanation.to_text().contains("test: 2 label rows at 1 cutoff\n"),
         "{}",
         explanation.to_text()
     );
@@ -382,7 +632,22 @@ fn a_table_named_like_the_relation_of_cutoffs_is_not_hidden() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn every_query_that_binds_runs(sql in generate::query()) {
+        let plan = plan(&sql, &shop());
+        let cutoffs = [at("2020-01-10"), at("2020-01-13")];
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let context = shop_session();
+            let rows = plan.label_rows(&context, &cutoffs).await;
+            prop_assert!(rows.is_ok(), "{:?}\n{}", rows, plan.sql());
+            let seeds = plan.seeds(&context, cutoffs[0]).await;
+            prop_assert!(seeds.is_ok(), "{:?}", seeds);
+            Ok(())
+        })?;
+    }
 
     #[test]
     fn windows_hold_what_a_loop_over_rows_finds(

@@ -1,6 +1,6 @@
 //! Where the real databases lie.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 /// The folder of the real databases (one RelBench folder each): `RELCAST_DATA` if set, else
@@ -23,8 +23,10 @@ pub fn data_dir() -> Option<PathBuf> {
         .clone()
 }
 
+/// Seen from the crate that is tested now: this one may have been compiled for another checkout.
 fn default_dir() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data")
+    let tested = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    tested.unwrap_or_else(|| PathBuf::from(".")).join("../../../shared/data")
 }
 
 #[cfg(test)]

@@ -116,18 +116,18 @@ fn not_yet(what: &str) -> TrainError {
     ))
 }
 
-/// Adds the closed labels of `rows` to the session and to the schema as a table of their own.
+/// The session and the schema with the closed labels of `rows` as a table of their own.
 ///
 /// # Errors
 /// DataFusion's, if the table cannot be registered.
-pub fn add_label_history(
+pub async fn with_label_history(
     ctx: &SessionContext,
     schema: &Schema,
     plan: &LabelPlan,
     cutoffs: &Cutoffs,
     task: &Task,
     rows: &RecordBatch,
-) -> Result<Schema, TrainError> {
+) -> Result<(SessionContext, Schema), TrainError> {
     let times = cutoff_column(rows)?;
     let closed: ArrayRef = Arc::new(TimestampMicrosecondArray::from_iter_values(
         times.iter().map(|t| cutoffs.horizon.after(*t)),
@@ -152,8 +152,7 @@ pub fn add_label_history(
         columns.iter().map(|(_, values)| values.clone()).collect(),
     )?;
     let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
-    ctx.deregister_table(HISTORY)?;
-    ctx.register_table(HISTORY, Arc::new(table))?;
+    let session = relcast_connect::with_table(ctx, HISTORY, Arc::new(table)).await?;
 
     let mut extended = schema.clone();
     let child = TableId(extended.tables.len() as u32);
@@ -170,7 +169,7 @@ pub fn add_label_history(
         columns: plan.entity_columns.iter().map(|c| format!("key_{c}")).collect(),
         parent: plan.entity,
     });
-    Ok(extended)
+    Ok((session, extended))
 }
 
 fn column(name: &str, data_type: &DataType, semantic: SemanticType) -> Column {

@@ -43,6 +43,9 @@ pub enum TrainError {
         /// The loss.
         loss: f32,
     },
+    /// Whoever watches the fit stopped it.
+    #[error("the training was stopped")]
+    Stopped,
     /// Weights or optimiser state could not be read or written.
     #[error("cannot {what}: {reason}")]
     State {

@@ -36,6 +36,34 @@ pub struct FitOptions {
     pub class_weights: Option<bool>,
 }
 
+impl FitOptions {
+    /// Neighbours per hop: as set, else by default for as many hops as there are layers.
+    #[must_use]
+    pub fn fanout(&self) -> Vec<usize> {
+        let layers = self.layers.unwrap_or(FANOUT.len());
+        let default = || (0..layers).map(|hop| FANOUT[hop.min(FANOUT.len() - 1)]).collect();
+        self.fanout.clone().unwrap_or_else(default)
+    }
+
+    /// Width of the hidden states: as set, else by default.
+    #[must_use]
+    pub fn channels(&self) -> usize {
+        self.channels.unwrap_or(CHANNELS)
+    }
+
+    /// Passes over the training rows, at most: as set, else by default.
+    #[must_use]
+    pub fn epochs(&self) -> usize {
+        self.epochs.unwrap_or(EPOCHS)
+    }
+
+    /// Training rows per epoch, at most: as set, else by default.
+    #[must_use]
+    pub fn max_train_rows(&self) -> usize {
+        self.max_train_rows.unwrap_or(MAX_TRAIN_ROWS)
+    }
+}
+
 /// A model without its weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelPlan {
@@ -73,7 +101,7 @@ pub struct TrainingData<'a> {
 /// The neighbours drawn per hop where nothing is said: many recent rows, then a few of theirs.
 const FANOUT: [usize; 2] = [16, 6];
 /// Models whose outputs are averaged: steadier than one, and two cores work side by side.
-const MEMBERS: usize = 2;
+pub const MEMBERS: usize = 2;
 const CHANNELS: usize = 64;
 const EPOCHS: usize = 8;
 const PATIENCE: usize = 6;
@@ -99,24 +127,20 @@ impl ModelPlan {
             tables.push(plan);
         }
         let features = FeaturePlan { tables, horizon };
-        let layers = options.layers.unwrap_or(FANOUT.len());
-        let fanout = options
-            .fanout
-            .clone()
-            .unwrap_or_else(|| (0..layers).map(|hop| FANOUT[hop.min(FANOUT.len() - 1)]).collect());
+        let fanout = options.fanout();
         let positive_weight = match task {
             Task::Binary if options.class_weights != Some(false) => balance(&train.labels),
             _ => 1.0,
         };
-        let channels = options.channels.unwrap_or(CHANNELS);
+        let channels = options.channels();
         let model = model_config(&features, schema, entity, &fanout, channels, task.outputs());
-        let rows = train.len().min(options.max_train_rows.unwrap_or(MAX_TRAIN_ROWS));
+        let rows = train.len().min(options.max_train_rows());
         let fit = FitPlan {
             task: task.clone(),
             model,
             members: MEMBERS,
             seed: options.seed,
-            epochs: options.epochs.unwrap_or(EPOCHS),
+            epochs: options.epochs(),
             patience: PATIENCE,
             batch_size: options
                 .batch_size
@@ -125,7 +149,7 @@ impl ModelPlan {
             weight_decay: 0.01,
             dropout: DROPOUT,
             positive_weight,
-            max_train_rows: options.max_train_rows.unwrap_or(MAX_TRAIN_ROWS),
+            max_train_rows: options.max_train_rows(),
         };
         Ok(Self { fit, features, schema: schema.clone(), entity, fanout })
     }
@@ -166,7 +190,9 @@ impl ModelPlan {
     }
 }
 
-fn sample_plan(schema: &Schema, entity: TableId, fanout: &[usize]) -> SamplePlan {
+/// The steps of the trees that a model for `entity` reads.
+#[must_use]
+pub fn sample_plan(schema: &Schema, entity: TableId, fanout: &[usize]) -> SamplePlan {
     SamplePlan::new(schema, entity, fanout, Strategy::MostRecent, None)
 }
 

@@ -33,8 +33,14 @@ impl Failure {
         Self { excerpt, ..Self::split(&error.to_string()) }
     }
 
+    /// The failure of a statement, with the line of `text` that the error points at.
+    pub fn of_statement(error: EngineError, text: &str) -> Self {
+        let excerpt = error.place().and_then(|place| excerpt(text, place));
+        Self { excerpt, ..Self::from(error) }
+    }
+
     /// Our errors say what is wrong, then, after a semicolon, what to do.
-    fn split(text: &str) -> Self {
+    pub fn split(text: &str) -> Self {
         match text.split_once("; ") {
             Some((message, hint)) => Self::new(message).with_hint(hint),
             None => Self::new(text),

@@ -4,12 +4,15 @@ use std::io::{ErrorKind, Write};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
+use arrow::csv::WriterBuilder;
+use arrow::datatypes::{DataType, Float64Type, Int64Type, SchemaRef, UInt64Type};
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use serde::Serialize;
-use serde_json::{Map, Value, json};
+use arrow::util::pretty::pretty_format_batches_with_schema;
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
+use crate::arguments::Format;
 use crate::failure::Failure;
 
 /// Prints `text` with a closing line break; a reader that has gone away is no failure.
@@ -53,8 +56,46 @@ pub fn columns<const N: usize>(headers: [&str; N], rows: &[[String; N]]) -> Stri
     text
 }
 
-/// Rows as a list of objects, one per row, keyed by column name.
-pub fn rows_as_json(batches: &[RecordBatch]) -> Result<Value, ArrowError> {
+/// Prints rows as text in columns, as CSV with a header, or as JSON.
+pub fn print_rows(
+    format: Format,
+    schema: &SchemaRef,
+    batches: &[RecordBatch],
+) -> Result<(), Failure> {
+    let failed = |error: ArrowError| Failure::new(format!("cannot print the result: {error}"));
+    match format {
+        Format::Json => print_json(&rows_as_json(batches).map_err(failed)?),
+        Format::Csv => {
+            let mut text = Vec::new();
+            let mut writer = WriterBuilder::new().with_header(true).build(&mut text);
+            // A batch without rows brings the header.
+            writer.write(&RecordBatch::new_empty(schema.clone())).map_err(failed)?;
+            for batch in batches {
+                writer.write(batch).map_err(failed)?;
+            }
+            drop(writer);
+            print(&String::from_utf8_lossy(&text))
+        }
+        Format::Table | Format::Dot => {
+            let text =
+                pretty_format_batches_with_schema(schema.clone(), batches).map_err(failed)?;
+            print(&text.to_string())
+        }
+    }
+}
+
+/// A row: its cells under the names of their columns, in the order of the columns.
+#[derive(Debug, PartialEq)]
+pub struct Row(Vec<(String, Value)>);
+
+impl Serialize for Row {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(self.0.iter().map(|(name, cell)| (name, cell)))
+    }
+}
+
+/// The rows, to be told as objects.
+pub fn rows_as_json(batches: &[RecordBatch]) -> Result<Vec<Row>, ArrowError> {
     let mut rows = Vec::new();
     for batch in batches {
         let columns: Vec<Vec<Value>> =
@@ -64,10 +105,10 @@ pub fn rows_as_json(batches: &[RecordBatch]) -> Result<Value, ArrowError> {
             let schema = batch.schema_ref();
             let names = schema.fields().iter().map(|field| field.name().clone());
             let cells = columns.iter_mut().map(|column| column.next().unwrap_or(Value::Null));
-            rows.push(Value::Object(names.zip(cells).collect::<Map<_, _>>()));
+            rows.push(Row(names.zip(cells).collect()));
         }
     }
-    Ok(Value::Array(rows))
+    Ok(rows)
 }
 
 /// Numbers, booleans and lists as JSON has them, everything else as text.
@@ -133,7 +174,10 @@ mod tests {
             {"i": -1, "f": 0.5, "s": "a\"b", "t": "1970-01-01T00:00:00", "l": [1, null]},
             {"i": null, "f": null, "s": null, "t": "1970-01-01T00:00:01.500", "l": null},
         ]);
-        assert_eq!(rows_as_json(&[batch]).unwrap(), expected);
+        let rows = rows_as_json(&[batch]).unwrap();
+        assert_eq!(serde_json::to_value(&rows).unwrap(), expected);
+        let text = serde_json::to_string(&rows[0]).unwrap();
+        assert!(text.starts_with("{\"i\":-1,\"f\":0.5,\"s\""), "columns keep their order: {text}");
     }
 
     #[test]

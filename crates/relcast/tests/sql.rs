@@ -6,6 +6,8 @@ mod common;
 use std::path::Path;
 
 use common::{relcast, shop};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use sqllogictest::{DB, DBOutput, DefaultColumnType, Runner};
 use tempfile::TempDir;
@@ -18,6 +20,35 @@ struct Binary(TempDir);
 #[error("{0}")]
 struct Refused(String);
 
+/// The cells of a row in the order of its columns.
+struct Cells(Vec<String>);
+
+impl<'de> Deserialize<'de> for Cells {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Row;
+        impl<'de> Visitor<'de> for Row {
+            type Value = Cells;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a row")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut row: M) -> Result<Cells, M::Error> {
+                let mut cells = Vec::new();
+                while let Some((_, cell)) = row.next_entry::<String, Value>()? {
+                    cells.push(match cell {
+                        Value::String(text) => text,
+                        Value::Null => "NULL".to_owned(),
+                        other => other.to_string(),
+                    });
+                }
+                Ok(Cells(cells))
+            }
+        }
+        from.deserialize_map(Row)
+    }
+}
+
 impl DB for Binary {
     type Error = Refused;
     type ColumnType = DefaultColumnType;
@@ -28,18 +59,10 @@ impl DB for Binary {
         if !output.status.success() {
             return Err(Refused(String::from_utf8_lossy(&output.stderr).into_owned()));
         }
-        let Ok(Value::Array(rows)) = serde_json::from_slice(&output.stdout) else {
+        let Ok(rows) = serde_json::from_slice::<Vec<Cells>>(&output.stdout) else {
             return Ok(DBOutput::StatementComplete(0));
         };
-        let cell = |value: &Value| match value {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        let rows: Vec<Vec<String>> = rows
-            .iter()
-            .filter_map(Value::as_object)
-            .map(|row| row.values().map(cell).collect())
-            .collect();
+        let rows: Vec<Vec<String>> = rows.into_iter().map(|row| row.0).collect();
         let types = vec![DefaultColumnType::Any; rows.first().map_or(0, Vec::len)];
         Ok(DBOutput::Rows { types, rows })
     }

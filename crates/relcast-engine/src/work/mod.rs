@@ -1,11 +1,16 @@
 //! The work behind the commands: train, evaluate, predict.
 
+mod columns;
 mod evaluate;
 mod predict;
 mod prepare;
+mod scorer;
 mod train;
 
+pub use columns::Shown;
+pub(crate) use columns::{prediction_column, prediction_fields};
 pub use evaluate::{EvaluationReport, evaluate};
 pub use predict::{PredictAt, predict};
-pub use prepare::Question;
+pub use prepare::{Prepared, Question, fit_options};
+pub use scorer::Scorer;
 pub use train::train;

@@ -3,18 +3,17 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
-    TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{Field, Schema as ArrowSchema};
 use relcast_catalog::Catalog;
 use relcast_connect::Database;
 use relcast_query::History;
-use relcast_train::dataset::{examples, seeds_of};
-use relcast_train::evaluate::{SplitName, predictions, top_classes, visible_end};
-use relcast_train::examples::Task;
+use relcast_train::dataset::examples;
+use relcast_train::evaluate::{SplitName, visible_end};
 
-use super::prepare::{Prepared, known_until};
+use super::columns::{Shown, prediction_column, prediction_fields};
+use super::scorer::Scorer;
 use crate::error::EngineError;
 use crate::home::Home;
 use crate::registry::{Registry, now};
@@ -39,7 +38,7 @@ pub async fn predict(
     registry: &Registry,
     database: &Database,
     catalog: &Catalog,
-    stored: &StoredModel,
+    stored: &Arc<StoredModel>,
     at: PredictAt,
 ) -> Result<RecordBatch, EngineError> {
     let work = async |run| {
@@ -53,7 +52,7 @@ async fn predict_stored(
     home: &Home,
     database: &Database,
     catalog: &Catalog,
-    stored: &StoredModel,
+    stored: &Arc<StoredModel>,
     at: PredictAt,
     run: RunId,
 ) -> Result<RecordBatch, EngineError> {
@@ -61,42 +60,38 @@ async fn predict_stored(
         PredictAt::Moment(moment) => moment,
         PredictAt::Split(..) => None,
     };
-    let prepared = Prepared::again(home, database, &catalog.schema, stored, moment).await?;
-    let task = &prepared.task;
-    let inputs = stored.plan.inputs(prepared.graph.clone())?;
-    let network = stored.plan.network(&stored.weights)?;
-    let (rows, seeds, end) = match at {
+    let scorer = Scorer::open(home, database, &catalog.schema, stored.clone(), moment).await?;
+    let prepared = &scorer.prepared;
+    match at {
         PredictAt::Moment(moment) => {
-            let cutoff = moment.or(prepared.plan.as_of).unwrap_or(prepared.cutoffs.data_end);
+            let cutoff = moment.unwrap_or(prepared.cutoffs.data_end);
             let keys = prepared.plan.entities(&database.context, cutoff).await?;
-            let labels = vec![f64::NAN; keys.num_rows()];
-            let cutoffs = vec![cutoff; keys.num_rows()];
-            let seeds = seeds_of(&prepared.graph, &prepared.plan, cutoffs, keys.columns(), labels)?;
-            (keys, seeds, known_until(&prepared.cutoffs, cutoff))
+            let (predicted, _) = scorer.predict(keys.columns(), cutoff)?;
+            table(&scorer, run, &keys, &vec![cutoff; keys.num_rows()], &predicted)
         }
         PredictAt::Split(split, history) => {
             let rows = match split {
                 SplitName::Val => &prepared.splits.validation,
                 SplitName::Test => &prepared.splits.test,
             };
-            let seeds = examples(&prepared.graph, &prepared.plan, task, rows)?;
+            let seeds = examples(&prepared.graph, &prepared.plan, &prepared.task, rows)?;
+            let end = visible_end(split, history, &prepared.cutoffs);
+            let predicted = scorer.score(&seeds, end)?;
             let keys: Vec<usize> = (1..rows.num_columns()).collect();
-            (rows.project(&keys)?, seeds, visible_end(split, history, &prepared.cutoffs))
+            table(&scorer, run, &rows.project(&keys)?, &seeds.cutoffs, &predicted)
         }
-    };
-    let outputs = inputs.score(&network, &seeds, end, stored.plan.fit.batch_size.max(256))?;
-    let predicted = predictions(&stored.plan.fit, &outputs);
-    table(&prepared, stored, run, &rows, &seeds.cutoffs, &predicted)
+    }
 }
 
+/// Keys, cutoffs and predictions, the labels if `rows` has them, and where it all comes from.
 fn table(
-    prepared: &Prepared,
-    stored: &StoredModel,
+    scorer: &Scorer,
     run: RunId,
     rows: &RecordBatch,
     cutoffs: &[i64],
     predicted: &[f64],
 ) -> Result<RecordBatch, EngineError> {
+    let (prepared, stored) = (&scorer.prepared, &scorer.model);
     let keys = prepared.plan.entity_columns.len();
     let mut columns: Vec<(String, ArrayRef)> = Vec::new();
     for (name, key) in prepared.plan.entity_columns.iter().zip(rows.columns()) {
@@ -104,32 +99,12 @@ fn table(
     }
     let times = TimestampMicrosecondArray::from_iter_values(cutoffs.iter().copied());
     columns.push(("cutoff".to_owned(), Arc::new(times)));
-    match &stored.plan.fit.task {
-        Task::Binary => {
-            let classes: BooleanArray = predicted.iter().map(|p| Some(*p >= 0.5)).collect();
-            columns.push(("prediction".to_owned(), Arc::new(classes)));
-            columns
-                .push(("probability".to_owned(), Arc::new(Float64Array::from(predicted.to_vec()))));
-        }
-        Task::Regression { .. } => {
-            columns
-                .push(("prediction".to_owned(), Arc::new(Float64Array::from(predicted.to_vec()))));
-        }
-        Task::Multiclass { classes } => {
-            let top = top_classes(predicted, classes.len());
-            let names: StringArray = top
-                .into_iter()
-                .map(|c| c.and_then(|c| classes.get(c)).map(String::as_str))
-                .collect();
-            columns.push(("prediction".to_owned(), Arc::new(names)));
-            let maps = predicted.chunks_exact(classes.len().max(1)).map(|row| {
-                let map: std::collections::BTreeMap<_, _> = classes.iter().zip(row).collect();
-                serde_json::to_string(&map).map_err(EngineError::json)
-            });
-            let maps: StringArray =
-                maps.collect::<Result<Vec<_>, _>>()?.into_iter().map(Some).collect();
-            columns.push(("probabilities".to_owned(), Arc::new(maps)));
-        }
+    let shown = Shown::from(&prepared.plan.options);
+    let there = vec![true; cutoffs.len()];
+    for field in prediction_fields(prepared.plan.task_type) {
+        let task = &stored.plan.fit.task;
+        let column = prediction_column(field.name(), task, predicted, &there, shown)?;
+        columns.push((field.name().clone(), column));
     }
     if rows.num_columns() > keys {
         columns.push((prepared.plan.label_column.clone(), rows.column(keys).clone()));

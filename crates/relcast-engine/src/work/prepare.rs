@@ -10,7 +10,7 @@ use relcast_connect::Database;
 use relcast_graph::TemporalGraph;
 use relcast_query::{Cutoffs, LabelPlan, Options};
 use relcast_train::dataset::{
-    LabelSplits, add_label_history, cutoff_column, examples, open_graph, task_of,
+    LabelSplits, cutoff_column, examples, open_graph, task_of, with_label_history,
 };
 use relcast_train::evaluate::{RowHistory, SplitExamples};
 use relcast_train::examples::Task;
@@ -150,14 +150,15 @@ impl Prepared {
     ) -> Result<Self, EngineError> {
         let ctx = &database.context;
         let closed = closed_labels(ctx, &plan, &cutoffs, &splits, known_until).await?;
-        let schema = add_label_history(ctx, schema, &plan, &cutoffs, &task, &closed)?;
+        let (session, schema) =
+            with_label_history(ctx, schema, &plan, &cutoffs, &task, &closed).await?;
         let identity = format!(
             "{}\n{}\n{cutoffs:?}\n{known_until}\n{schema:?}",
             database.fingerprint,
             plan.sql()
         );
         let directory = home.graph(&format!("{:032x}", xxh3_128(identity.as_bytes())));
-        let graph = open_graph(ctx, &schema, &directory).await?;
+        let graph = open_graph(&session, &schema, &directory).await?;
         let examples = SplitExamples {
             train: examples(&graph, &plan, &task, &splits.train)?,
             validation: examples(&graph, &plan, &task, &splits.validation)?,

@@ -1,7 +1,9 @@
 //! Training and predicting in a home folder of its own.
 #![allow(clippy::unwrap_used, dead_code)]
 
+use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Float64Type;
@@ -18,7 +20,9 @@ use relcast_train::fit::{EpochReport, Progress};
 pub struct Unwatched;
 
 impl Progress for Unwatched {
-    fn step(&mut self, _: usize, _: usize, _: usize, _: f64) {}
+    fn step(&mut self, _: usize, _: usize, _: usize, _: f64) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
     fn epoch(&mut self, _: &EpochReport) {}
 }
 
@@ -48,13 +52,13 @@ impl Bench {
         work::train(registry, database, catalog, question, &set, "m", &mut Unwatched).await.unwrap()
     }
 
-    pub async fn stored(&self) -> StoredModel {
+    pub async fn stored(&self) -> Arc<StoredModel> {
         let version = self.registry.find_version("m", None).await.unwrap();
         let artefact = self.registry.load_artefact(&version).unwrap();
-        StoredModel::read("m", version.version, artefact).unwrap()
+        Arc::new(StoredModel::read("m", version.version, artefact).unwrap())
     }
 
-    pub async fn predict(&self, stored: &StoredModel, at: PredictAt) -> RecordBatch {
+    pub async fn predict(&self, stored: &Arc<StoredModel>, at: PredictAt) -> RecordBatch {
         work::predict(&self.registry, &self.database, &self.catalog, stored, at).await.unwrap()
     }
 

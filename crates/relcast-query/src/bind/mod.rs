@@ -215,6 +215,7 @@ fn check_keys(
         let expected = ValueType::of(&column.data_type);
         let fits = match literal {
             Literal::Null => false,
+            Literal::Parameter(_) => true,
             Literal::Number(_) => matches!(expected, ValueType::Number | ValueType::Unknown),
             Literal::Text(_) => {
                 matches!(expected, ValueType::Text | ValueType::Time | ValueType::Unknown)
@@ -348,7 +349,7 @@ impl Binder<'_> {
     /// The largest end of a window that looks ahead.
     fn horizon(&self) -> Horizon {
         let ahead = self.aggregates.iter().filter(|a| a.role != Role::Where);
-        ahead.filter_map(BoundAggregate::end).max_by_key(|s| s.comparable()).unwrap_or(Span::ZERO)
+        ahead.filter_map(BoundAggregate::end).reduce(Span::longer).unwrap_or(Span::ZERO)
     }
 }
 

@@ -1,5 +1,7 @@
 //! What kind of task a target is.
 
+use std::fmt;
+
 use relcast_catalog::{SemanticType, TableId};
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +33,20 @@ pub enum TaskType {
     },
     /// A cell of the entity's own row.
     FillIn(FillIn),
+}
+
+impl fmt::Display for TaskType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Binary => f.write_str("binary classification"),
+            Self::Regression => f.write_str("regression"),
+            Self::Multiclass => f.write_str("multiclass classification"),
+            Self::Multilabel => f.write_str("multi-label classification"),
+            Self::Ranking { k } => write!(f, "ranking (top {k})"),
+            Self::Forecast { steps } => write!(f, "forecasting ({steps} steps)"),
+            Self::FillIn(_) => f.write_str("filling in a column"),
+        }
+    }
 }
 
 /// What kind of cell is filled in.

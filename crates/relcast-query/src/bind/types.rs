@@ -49,6 +49,7 @@ pub(super) fn literal_text(literal: &Literal) -> String {
         Literal::Boolean(value) => value.to_string(),
         Literal::Time(time) => relcast_catalog::format_time(*time),
         Literal::Null => "NULL".to_owned(),
+        Literal::Parameter(number) => format!("${number}"),
     }
 }
 
@@ -65,7 +66,7 @@ pub(crate) fn type_of<L>(
             Literal::Text(_) => ValueType::Text,
             Literal::Boolean(_) => ValueType::Boolean,
             Literal::Time(_) => ValueType::Time,
-            Literal::Null => ValueType::Unknown,
+            Literal::Null | Literal::Parameter(_) => ValueType::Unknown,
         }),
         Node::Not(e) => {
             expect_boolean(e, of(e)?, "NOT")?;

@@ -4,7 +4,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::cursor::Cursor;
 use super::expression::condition;
-use super::statement::{key_columns, list_to_parenthesis};
+use super::predictive_query::{key_columns, list_to_parenthesis};
 use crate::ast::{Aggregate, Bound, Function, Step, Window};
 use crate::error::QueryError;
 use crate::time::{Span, UNITS};

@@ -1,13 +1,19 @@
 //! A position in the tokens of a statement, with the few steps the grammar is made of.
 
 use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Word};
+use datafusion::sql::sqlparser::tokenizer::{
+    Location, Span, Token, TokenWithSpan, Tokenizer, Word,
+};
 
-use crate::ast::Name;
+use super::expression::parameter_number;
+use crate::ast::{Literal, Name};
 use crate::error::{Place, QueryError, did_you_mean};
 
 /// Deeper expressions are refused: recursion must end before the stack does.
 const DEEPEST: usize = 100;
+
+/// More sums and products in one statement are refused, as each may stand inside the next.
+const MOST_ARITHMETIC: usize = 200;
 
 /// The tokens of a statement and where we are in them.
 pub(super) struct Cursor<'a> {
@@ -15,6 +21,7 @@ pub(super) struct Cursor<'a> {
     tokens: Vec<TokenWithSpan>,
     next: usize,
     depth: usize,
+    arithmetic: usize,
 }
 
 impl<'a> Cursor<'a> {
@@ -30,7 +37,26 @@ impl<'a> Cursor<'a> {
             })?;
         let tokens =
             tokens.into_iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).collect();
-        Ok(Self { sql, tokens, next: 0, depth: 0 })
+        Ok(Self { sql, tokens, next: 0, depth: 0, arithmetic: 0 })
+    }
+
+    /// Puts values in the place of the parameters that they are for.
+    pub(super) fn give(&mut self, values: &[Literal]) {
+        let given = |token: &TokenWithSpan| match &token.token {
+            Token::Placeholder(name) => parameter_number(name).and_then(|n| values.get(n - 1)),
+            _ => None,
+        };
+        let mut tokens = Vec::with_capacity(self.tokens.len());
+        for token in std::mem::take(&mut self.tokens) {
+            match given(&token) {
+                Some(value) => {
+                    let span = token.span;
+                    tokens.extend(value_tokens(value).map(|token| TokenWithSpan { token, span }));
+                }
+                None => tokens.push(token),
+            }
+        }
+        self.tokens = tokens;
     }
 
     /// Where the next token starts; at the end, just behind the last token.
@@ -62,6 +88,31 @@ impl<'a> Cursor<'a> {
         self.next += 1;
     }
 
+    /// Steps over the next token and gives it.
+    pub(super) fn take(&mut self) -> Option<TokenWithSpan> {
+        let token = self.tokens.get(self.next).cloned();
+        self.next += 1;
+        token
+    }
+
+    /// Where the next token stands in the text.
+    pub(super) fn span(&self) -> Span {
+        self.tokens.get(self.next).map_or(Span::empty(), |t| t.span)
+    }
+
+    /// What `read` reads, with its text.
+    pub(super) fn with_text<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, QueryError>,
+    ) -> Result<(T, String), QueryError> {
+        let start = self.next;
+        let value = read(self)?;
+        let from = self.tokens.get(start).map_or(0, |t| self.offset(t.span.start));
+        let last = self.next.checked_sub(1).and_then(|i| self.tokens.get(i));
+        let to = last.map_or(from, |t| self.offset(t.span.end));
+        Ok((value, self.sql.get(from..to).unwrap_or_default().to_owned()))
+    }
+
     /// Steps over the token if it is the next one.
     pub(super) fn eat(&mut self, token: &Token) -> bool {
         let found = self.peek() == Some(token);
@@ -87,10 +138,15 @@ impl<'a> Cursor<'a> {
 
     /// Whether these words come next, unquoted and in any case.
     pub(super) fn sees(&self, words: &[&str]) -> bool {
-        words
-            .iter()
-            .enumerate()
-            .all(|(n, word)| self.word_ahead(n).is_some_and(|w| w.value.eq_ignore_ascii_case(word)))
+        self.sees_ahead(0, words)
+    }
+
+    /// Whether these words stand `ahead` tokens from here, unquoted and in any case.
+    pub(super) fn sees_ahead(&self, ahead: usize, words: &[&str]) -> bool {
+        let same = |(n, word): (usize, &&str)| {
+            self.word_ahead(ahead + n).is_some_and(|w| w.value.eq_ignore_ascii_case(word))
+        };
+        words.iter().enumerate().all(same)
     }
 
     /// Steps over these words if they come next.
@@ -180,6 +236,17 @@ impl<'a> Cursor<'a> {
         result
     }
 
+    /// Steps over an arithmetic operator; too many of them are an error.
+    pub(super) fn arithmetic(&mut self) -> Result<(), QueryError> {
+        if self.arithmetic >= MOST_ARITHMETIC {
+            let expected = format!("at most {MOST_ARITHMETIC} sums and products in a statement");
+            return Err(self.unexpected(&expected));
+        }
+        self.arithmetic += 1;
+        self.advance();
+        Ok(())
+    }
+
     /// The text from here up to the parenthesis that closes the one already passed; steps over both.
     pub(super) fn text_to_closing_parenthesis(&mut self) -> Result<String, QueryError> {
         let start = self.next;
@@ -214,14 +281,41 @@ impl<'a> Cursor<'a> {
         line_start + line.char_indices().nth(column).map_or(line.len(), |(i, _)| i)
     }
 
+    /// Nothing may follow but a semicolon and other statements.
+    pub(super) fn finish_statement(&mut self) -> Result<(), QueryError> {
+        if self.peek().is_none() || self.eat(&Token::SemiColon) {
+            return Ok(());
+        }
+        Err(self.unexpected("the end of the statement"))
+    }
+
     /// Nothing may follow but a semicolon.
     pub(super) fn finish(&mut self) -> Result<(), QueryError> {
-        self.eat(&Token::SemiColon);
+        self.finish_statement()?;
         match self.peek() {
             None => Ok(()),
             Some(_) => Err(self.unexpected("the end of the statement")),
         }
     }
+}
+
+/// A value as the tokens that write it.
+fn value_tokens(value: &Literal) -> impl Iterator<Item = Token> + use<> {
+    let word = |text: &str| Token::make_word(text, None);
+    let (sign, token) = match value {
+        Literal::Number(text) => match text.strip_prefix('-') {
+            Some(digits) => (Some(Token::Minus), Token::Number(digits.to_owned(), false)),
+            None => (None, Token::Number(text.clone(), false)),
+        },
+        Literal::Text(text) => (None, Token::SingleQuotedString(text.clone())),
+        Literal::Boolean(value) => (None, word(if *value { "TRUE" } else { "FALSE" })),
+        Literal::Time(time) => {
+            (None, Token::SingleQuotedString(relcast_catalog::format_time(*time)))
+        }
+        Literal::Null => (None, word("NULL")),
+        Literal::Parameter(number) => (None, Token::Placeholder(format!("${number}"))),
+    };
+    sign.into_iter().chain([token])
 }
 
 fn place(location: Location) -> Place {

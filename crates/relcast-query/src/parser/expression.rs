@@ -4,7 +4,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::aggregate::aggregate;
 use super::cursor::Cursor;
-use super::statement::list_to_parenthesis;
+use super::predictive_query::list_to_parenthesis;
 use crate::ast::{BinaryOp, ColumnName, Expr, Function, Leaf, Literal, Node, TextTest};
 use crate::error::{Place, QueryError, did_you_mean};
 use relcast_catalog::parse_time;
@@ -55,19 +55,19 @@ pub(super) fn condition(cursor: &mut Cursor<'_>) -> Parsed {
 }
 
 fn disjunction(cursor: &mut Cursor<'_>) -> Parsed {
-    let mut left = conjunction(cursor)?;
+    let (first, mut rest) = (conjunction(cursor)?, Vec::new());
     while cursor.eat_words(&["OR"]) {
-        left = binary(BinaryOp::Or, left, conjunction(cursor)?);
+        rest.push(conjunction(cursor)?);
     }
-    Ok(left)
+    Ok(joined(BinaryOp::Or, first, rest))
 }
 
 fn conjunction(cursor: &mut Cursor<'_>) -> Parsed {
-    let mut left = negation(cursor)?;
+    let (first, mut rest) = (negation(cursor)?, Vec::new());
     while cursor.eat_words(&["AND"]) {
-        left = binary(BinaryOp::And, left, negation(cursor)?);
+        rest.push(negation(cursor)?);
     }
-    Ok(left)
+    Ok(joined(BinaryOp::And, first, rest))
 }
 
 fn negation(cursor: &mut Cursor<'_>) -> Parsed {
@@ -147,7 +147,7 @@ fn sum(cursor: &mut Cursor<'_>) -> Parsed {
             Some(Token::Minus) => BinaryOp::Subtract,
             _ => return Ok(left),
         };
-        cursor.advance();
+        cursor.arithmetic()?;
         left = binary(op, left, product(cursor)?);
     }
 }
@@ -161,7 +161,7 @@ fn product(cursor: &mut Cursor<'_>) -> Parsed {
             Some(Token::Mod) => BinaryOp::Modulo,
             _ => return Ok(left),
         };
-        cursor.advance();
+        cursor.arithmetic()?;
         left = binary(op, left, signed(cursor)?);
     }
 }
@@ -252,7 +252,7 @@ fn case(cursor: &mut Cursor<'_>, at: Place) -> Parsed {
 /// Whether a literal comes next.
 pub(super) fn starts_literal(cursor: &Cursor<'_>) -> bool {
     match cursor.peek() {
-        Some(Token::Number(..) | Token::SingleQuotedString(_)) => true,
+        Some(Token::Number(..) | Token::SingleQuotedString(_) | Token::Placeholder(_)) => true,
         Some(Token::Minus) => matches!(cursor.peek_ahead(1), Some(Token::Number(..))),
         Some(Token::Word(word)) if word.quote_style.is_none() => {
             let next = cursor.peek_ahead(1);
@@ -274,6 +274,7 @@ pub(super) fn literal(cursor: &mut Cursor<'_>) -> Result<Literal, QueryError> {
     let literal = match cursor.peek() {
         Some(Token::Number(text, _)) => number(text),
         Some(Token::SingleQuotedString(text)) => Some(Literal::Text(text.clone())),
+        Some(Token::Placeholder(name)) => parameter_number(name).map(Literal::Parameter),
         Some(Token::Minus) => {
             cursor.advance();
             match cursor.peek() {
@@ -303,6 +304,11 @@ pub(super) fn literal(cursor: &mut Cursor<'_>) -> Result<Literal, QueryError> {
     let literal = literal.ok_or_else(|| cursor.unexpected("a value"))?;
     cursor.advance();
     Ok(literal)
+}
+
+/// The number of a parameter such as `$1`.
+pub(super) fn parameter_number(name: &str) -> Option<usize> {
+    name.strip_prefix('$')?.parse().ok().filter(|number| *number > 0)
 }
 
 fn number(text: &str) -> Option<Literal> {
@@ -335,4 +341,16 @@ fn bare_date(cursor: &mut Cursor<'_>) -> Result<Option<i64>, QueryError> {
 fn binary(op: BinaryOp, left: Expr<Leaf>, right: Expr<Leaf>) -> Expr<Leaf> {
     let at = left.at;
     Expr { node: Node::Binary { op, left: Box::new(left), right: Box::new(right) }, at }
+}
+
+/// A chain of AND or OR as a tree of little depth: what walks expressions does so by recursion.
+fn joined(op: BinaryOp, first: Expr<Leaf>, mut rest: Vec<Expr<Leaf>>) -> Expr<Leaf> {
+    let mut second_half = rest.split_off(rest.len() / 2).into_iter();
+    match second_half.next() {
+        None => first,
+        Some(middle) => {
+            let left = joined(op, first, rest);
+            binary(op, left, joined(op, middle, second_half.collect()))
+        }
+    }
 }

@@ -5,13 +5,16 @@
 mod aggregate;
 mod cursor;
 mod expression;
+mod predictive_query;
 mod statement;
 
-use crate::ast::PredictiveQuery;
+use crate::ast::{Literal, PredictiveQuery};
 use crate::error::QueryError;
+use crate::statement::Statement;
 use cursor::Cursor;
+use datafusion::sql::sqlparser::tokenizer::Token;
 
-/// Reads a predictive query: `PREDICT …` or `EXPLAIN LABELS PREDICT …`, with or without a closing semicolon.
+/// Reads a predictive query: `PREDICT …`, with or without a closing semicolon.
 ///
 /// # Errors
 /// [`QueryError::Syntax`] at the first token that does not fit the grammar.
@@ -23,7 +26,55 @@ use cursor::Cursor;
 /// ```
 pub fn parse(sql: &str) -> Result<PredictiveQuery, QueryError> {
     let mut cursor = Cursor::new(sql)?;
-    let query = statement::predictive_query(&mut cursor)?;
+    let query = predictive_query::predictive_query(&mut cursor)?;
     cursor.finish()?;
     Ok(query)
+}
+
+/// The statements of a text, read one after the other as they are asked for; nothing is read after
+/// an error.
+///
+/// # Errors
+/// [`QueryError::Syntax`] if the text cannot be divided into tokens, and for each statement that
+/// does not fit the grammar.
+///
+/// ```
+/// use relcast_query::{Statement, statements};
+///
+/// let mut read = statements("SHOW MODELS; SELECT * FROM (PREDICT USING MODEL churn) AS p")?;
+/// assert!(matches!(read.next(), Some(Ok(Statement::ShowModels))));
+/// assert!(matches!(read.next(), Some(Ok(Statement::Sql(sql))) if sql.predictions.len() == 1));
+/// assert!(read.next().is_none());
+/// # Ok::<(), relcast_query::QueryError>(())
+/// ```
+pub fn statements(
+    sql: &str,
+) -> Result<impl Iterator<Item = Result<Statement, QueryError>>, QueryError> {
+    statements_with(sql, &[])
+}
+
+/// As [`statements`], with `values` in the place of the parameters `$1`, `$2`, … A parameter beyond
+/// them stays one.
+///
+/// # Errors
+/// As [`statements`].
+pub fn statements_with(
+    sql: &str,
+    values: &[Literal],
+) -> Result<impl Iterator<Item = Result<Statement, QueryError>>, QueryError> {
+    let mut cursor = Cursor::new(sql)?;
+    cursor.give(values);
+    let mut failed = false;
+    Ok(std::iter::from_fn(move || {
+        while cursor.eat(&Token::SemiColon) {}
+        if failed || cursor.peek().is_none() {
+            return None;
+        }
+        let read = statement::statement(&mut cursor).and_then(|statement| {
+            cursor.finish_statement()?;
+            Ok(statement)
+        });
+        failed = read.is_err();
+        Some(read)
+    }))
 }

@@ -1,265 +1,284 @@
-//! The clauses of a predictive query, in their order.
+//! The statements beside PREDICT: models, sources, the graph, and plain SQL.
 
-use datafusion::sql::sqlparser::tokenizer::Token;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
 use super::cursor::Cursor;
-use super::expression::{condition, literal, starts_literal};
-use crate::ast::{ForClause, Literal, ModelName, Name, PredictiveQuery, Purpose, Selection, Shape};
+use super::predictive_query::{key, key_columns, list_to_parenthesis, moment, options};
+use super::predictive_query::{model_name, predictive_query};
+use crate::ast::Name;
 use crate::error::QueryError;
-use crate::options::OptionValue;
-use crate::time::{Span, midnight, now};
-use relcast_catalog::{format_time, parse_time};
+use crate::statement::{
+    CreateModel, EntityKey, Existing, Explain, Labels, Sql, Statement, prediction_name,
+};
 
-/// The clauses that may follow FOR, in their order.
-const CLAUSES: [&str; 5] = ["WHERE", "ASSUMING", "AS OF", "USING MODEL", "WITH"];
+/// Words that statements start with; the rest of SQL's are DataFusion's to know.
+const FIRST_WORDS: [&str; 47] = [
+    "ABORT",
+    "ALTER",
+    "ANALYZE",
+    "BEGIN",
+    "CHECK",
+    "CLOSE",
+    "COMMENT",
+    "COMMIT",
+    "COPY",
+    "CREATE",
+    "DEALLOCATE",
+    "DECLARE",
+    "DELETE",
+    "DESC",
+    "DESCRIBE",
+    "DISCARD",
+    "DROP",
+    "END",
+    "EVALUATE",
+    "EXECUTE",
+    "EXPLAIN",
+    "FETCH",
+    "FROM",
+    "GRANT",
+    "INSERT",
+    "LISTEN",
+    "LOCK",
+    "MERGE",
+    "NOTIFY",
+    "PREDICT",
+    "PREPARE",
+    "REFRESH",
+    "RELEASE",
+    "RESET",
+    "REVOKE",
+    "ROLLBACK",
+    "SAVEPOINT",
+    "SELECT",
+    "SET",
+    "SHOW",
+    "START",
+    "TABLE",
+    "TRUNCATE",
+    "UNLISTEN",
+    "UPDATE",
+    "VALUES",
+    "WITH",
+];
 
-pub(super) fn predictive_query(cursor: &mut Cursor<'_>) -> Result<PredictiveQuery, QueryError> {
-    let at = cursor.at();
-    let purpose = if cursor.eat_words(&["EXPLAIN"]) {
-        cursor.expect_words(&["LABELS"])?;
-        Purpose::ExplainLabels
+/// Reads one statement up to its semicolon or the end.
+pub(super) fn statement(cursor: &mut Cursor<'_>) -> Result<Statement, QueryError> {
+    match own_statement(cursor)? {
+        Some(statement) => Ok(statement),
+        None => sql(cursor).map(Statement::Sql),
+    }
+}
+
+fn own_statement(cursor: &mut Cursor<'_>) -> Result<Option<Statement>, QueryError> {
+    if let Some(about) = explained_prediction(cursor) {
+        let query = Box::new(predictive_query(cursor)?);
+        return Ok(Some(Statement::ExplainPredict { about, query }));
+    }
+    let explains_creation = cursor.sees(&["EXPLAIN"]) && creates_model(cursor, 1);
+    if explains_creation || creates_model(cursor, 0) {
+        cursor.eat_words(&["EXPLAIN"]);
+        let create = create_model(cursor)?;
+        return Ok(Some(if explains_creation {
+            Statement::ExplainCreateModel(create)
+        } else {
+            Statement::CreateModel(create)
+        }));
+    }
+    Ok(Some(if cursor.eat_words(&["EVALUATE", "MODEL"]) {
+        let model = model_name(cursor)?;
+        let as_of = cursor.eat_words(&["AS", "OF"]).then(|| moment(cursor)).transpose()?;
+        let options = if cursor.eat_words(&["WITH"]) { options(cursor)? } else { Vec::new() };
+        Statement::EvaluateModel { model, as_of, options }
+    } else if cursor.eat_words(&["EXPLAIN", "MODEL"]) {
+        let model = model_name(cursor)?;
+        let entity = cursor.eat_words(&["FOR"]).then(|| entity_key(cursor)).transpose()?;
+        Statement::ExplainModel { model, entity }
+    } else if cursor.eat_words(&["CHECK", "MODEL"]) {
+        Statement::CheckModel(model_name(cursor)?)
+    } else if cursor.eat_words(&["SHOW", "MODELS"]) {
+        Statement::ShowModels
+    } else if cursor.eat_words(&["SHOW", "LINKS"]) {
+        Statement::ShowLinks
+    } else if cursor.eat_words(&["DESCRIBE", "GRAPH"]) {
+        Statement::DescribeGraph
+    } else if cursor.eat_words(&["DESCRIBE", "MODEL"]) {
+        Statement::DescribeModel(model_name(cursor)?)
+    } else if cursor.eat_words(&["DROP", "MODEL"]) {
+        let if_exists = cursor.eat_words(&["IF", "EXISTS"]);
+        Statement::DropModel { if_exists, model: model_name(cursor)? }
+    } else if cursor.eat_words(&["ALTER", "MODEL"]) {
+        let name = cursor.name("the name of a model")?;
+        cursor.expect_words(&["SET", "DEFAULT", "VERSION"])?;
+        Statement::AlterModel { name, version: cursor.whole("the number of a version")? }
+    } else if cursor.eat_words(&["REFRESH", "MODEL"]) {
+        Statement::RefreshModel(cursor.name("the name of a model")?)
+    } else if cursor.eat_words(&["CREATE", "SOURCE"]) {
+        create_source(cursor)?
+    } else if cursor.eat_words(&["DROP", "SOURCE"]) {
+        Statement::DropSource(cursor.name("the name of a source")?)
     } else {
-        Purpose::Predict
-    };
-    if !cursor.eat_words(&["PREDICT"]) {
-        return Err(cursor.unexpected_keyword(&["PREDICT"]));
-    }
-    let mut model = model_clause(cursor)?;
-    let (target, shape) = match model {
-        Some(_) => (None, Shape::Plain),
-        None => (Some(condition(cursor)?), shape(cursor)?),
-    };
-    let entity =
-        if model.is_some() && !cursor.sees(&["FOR"]) { None } else { Some(for_clause(cursor)?) };
-    let filter = cursor.eat_words(&["WHERE"]).then(|| condition(cursor)).transpose()?;
-    let assuming = cursor.eat_words(&["ASSUMING"]).then(|| condition(cursor)).transpose()?;
-    let as_of = cursor.eat_words(&["AS", "OF"]).then(|| moment(cursor)).transpose()?;
-    if model.is_none() {
-        model = model_clause(cursor)?;
-    }
-    let options = if cursor.eat_words(&["WITH"]) { options(cursor)? } else { Vec::new() };
-    if !matches!(cursor.peek(), None | Some(Token::SemiColon)) {
-        return Err(misplaced_clause(cursor));
-    }
-    Ok(PredictiveQuery {
-        purpose,
-        target,
-        shape,
-        entity,
-        condition: filter,
-        assuming,
-        as_of,
-        model,
-        options,
-        at,
-    })
-}
-
-/// What follows the last clause: a misspelt keyword, or a clause out of its order.
-fn misplaced_clause(cursor: &Cursor<'_>) -> QueryError {
-    let mut error = cursor.unexpected_keyword(&CLAUSES);
-    let starts_clause =
-        CLAUSES.iter().any(|c| c.split(' ').next().is_some_and(|word| cursor.sees(&[word])));
-    if let (true, QueryError::Syntax { expected, hint, .. }) = (starts_clause, &mut error) {
-        "the end of the statement".clone_into(expected);
-        *hint = Some(format!("each clause stands once, in the order FOR, {}", CLAUSES.join(", ")));
-    }
-    error
-}
-
-fn model_clause(cursor: &mut Cursor<'_>) -> Result<Option<ModelName>, QueryError> {
-    if !cursor.eat_words(&["USING"]) {
         return Ok(None);
+    }))
+}
+
+/// Steps over `EXPLAIN`, `EXPLAIN ANALYZE` or `EXPLAIN LABELS` if PREDICT is what they explain.
+fn explained_prediction(cursor: &mut Cursor<'_>) -> Option<Explain> {
+    if cursor.eat_words(&["EXPLAIN", "LABELS"]) {
+        return Some(Explain::Labels);
     }
+    let found = [(&["EXPLAIN"][..], Explain::Plan), (&["EXPLAIN", "ANALYZE"], Explain::Analyze)];
+    let (words, about) =
+        found.into_iter().find(|(words, _)| cursor.sees(&[words, &["PREDICT"][..]].concat()))?;
+    cursor.eat_words(words);
+    Some(about)
+}
+
+/// Whether `CREATE [OR REPLACE] MODEL` stands `ahead` words from here.
+fn creates_model(cursor: &Cursor<'_>, ahead: usize) -> bool {
+    cursor.sees_ahead(ahead, &["CREATE", "MODEL"])
+        || cursor.sees_ahead(ahead, &["CREATE", "OR", "REPLACE", "MODEL"])
+}
+
+fn create_model(cursor: &mut Cursor<'_>) -> Result<CreateModel, QueryError> {
+    cursor.expect_words(&["CREATE"])?;
+    let replace = cursor.eat_words(&["OR", "REPLACE"]);
     cursor.expect_words(&["MODEL"])?;
+    let before =
+        cursor.unexpected("the name of a model: OR REPLACE and IF NOT EXISTS exclude each other");
+    let keep = cursor.eat_words(&["IF", "NOT", "EXISTS"]);
+    let existing = match (replace, keep) {
+        (true, true) => return Err(before),
+        (true, false) => Existing::Replace,
+        (false, true) => Existing::Keep,
+        (false, false) => Existing::Refuse,
+    };
     let name = cursor.name("the name of a model")?;
-    let version = cursor
-        .eat_words(&["VERSION"])
-        .then(|| cursor.whole("the number of a version"))
-        .transpose()?;
-    Ok(Some(ModelName { name, version }))
+    let labels = if cursor.eat_words(&["AS"]) {
+        let (query, text) = cursor.with_text(predictive_query)?;
+        Labels::Query { query: Box::new(query), text }
+    } else if cursor.eat_words(&["FOR"]) {
+        labelled_select(cursor)?
+    } else {
+        return Err(cursor.unexpected_keyword(&["AS", "FOR"]));
+    };
+    Ok(CreateModel { name, existing, labels })
 }
 
-fn shape(cursor: &mut Cursor<'_>) -> Result<Shape, QueryError> {
-    if cursor.eat_words(&["RANK"]) {
-        cursor.expect_words(&["TOP"])?;
-        return Ok(Shape::Rank { k: count(cursor)? });
-    }
-    if cursor.eat_words(&["CLASSIFY"]) {
-        let top = cursor.eat_words(&["TOP"]).then(|| count(cursor)).transpose()?;
-        return Ok(Shape::Classify { top });
-    }
-    if cursor.eat_words(&["FORECAST"]) {
-        let steps = count(cursor)?;
-        cursor.expect_words(&["TIMEFRAMES"])?;
-        return Ok(Shape::Forecast { steps });
-    }
-    Ok(Shape::Plain)
-}
-
-fn count(cursor: &mut Cursor<'_>) -> Result<usize, QueryError> {
-    let expected = "a whole number above 0";
-    match cursor.peek() {
-        Some(Token::Number(text, _)) if text.parse::<usize>().is_ok_and(|n| n > 0) => {
-            cursor.whole(expected)
-        }
-        _ => Err(cursor.unexpected(expected)),
-    }
-}
-
-fn for_clause(cursor: &mut Cursor<'_>) -> Result<ForClause, QueryError> {
-    if !cursor.eat_words(&["FOR"]) {
-        return Err(cursor.unexpected_keyword(&["FOR", "RANK", "CLASSIFY", "FORECAST"]));
-    }
+/// `table.pk AS (SELECT …) [WITH (…)]`, FOR passed.
+fn labelled_select(cursor: &mut Cursor<'_>) -> Result<Labels, QueryError> {
     cursor.eat_words(&["EACH"]);
+    let (table, columns) = entity(cursor)?;
+    cursor.expect_words(&["AS"])?;
+    cursor.expect(&Token::LParen, "\"(\" and a SELECT that yields cutoff, the key and label")?;
+    let sql = cursor.text_to_closing_parenthesis()?;
+    let options = if cursor.eat_words(&["WITH"]) { options(cursor)? } else { Vec::new() };
+    Ok(Labels::Select { table, columns, sql, options })
+}
+
+fn entity(cursor: &mut Cursor<'_>) -> Result<(Name, Vec<Name>), QueryError> {
     let table = cursor.name("the entity as table.primary_key")?;
     cursor.expect(&Token::Period, "\".\" and the primary key")?;
-    let columns = key_columns(cursor, "a column of the primary key")?;
-    let width = columns.len();
-    let selection = if cursor.eat(&Token::Eq) {
-        Selection::Keys(vec![key(cursor, width)?])
-    } else if cursor.eat_words(&["IN"]) {
-        cursor.expect(&Token::LParen, "\"(\"")?;
-        selected(cursor, width)?
-    } else {
-        Selection::Each
-    };
-    Ok(ForClause { table, columns, selection })
+    Ok((table, key_columns(cursor, "a column of the primary key")?))
 }
 
-/// `column` or `(column, …)`.
-pub(super) fn key_columns(cursor: &mut Cursor<'_>, what: &str) -> Result<Vec<Name>, QueryError> {
-    if cursor.eat(&Token::LParen) {
-        return list_to_parenthesis(cursor, |c| c.name(what));
-    }
-    Ok(vec![cursor.name(what)?])
+/// `table.pk = value`.
+fn entity_key(cursor: &mut Cursor<'_>) -> Result<EntityKey, QueryError> {
+    let (table, columns) = entity(cursor)?;
+    cursor.expect(&Token::Eq, "\"=\"")?;
+    let values = key(cursor, columns.len())?;
+    Ok(EntityKey { table, columns, values })
 }
 
-/// What stands in `IN ( … )`, the opening parenthesis passed: literals or a SELECT.
-fn selected(cursor: &mut Cursor<'_>, width: usize) -> Result<Selection, QueryError> {
-    if cursor.sees(&["SELECT"]) || cursor.sees(&["WITH"]) {
-        return cursor.text_to_closing_parenthesis().map(Selection::Select);
-    }
-    list_to_parenthesis(cursor, |c| key(c, width)).map(Selection::Keys)
-}
-
-/// One key: a literal, or as many in parentheses as the key has columns.
-fn key(cursor: &mut Cursor<'_>, width: usize) -> Result<Vec<Literal>, QueryError> {
-    if width == 1 {
-        return Ok(vec![literal(cursor)?]);
-    }
-    let expected = format!("a key of {width} values in parentheses");
-    cursor.expect(&Token::LParen, &expected)?;
-    let values = list_to_parenthesis(cursor, literal)?;
-    if values.len() == width { Ok(values) } else { Err(cursor.unexpected(&expected)) }
-}
-
-/// `item, …)`, the opening parenthesis passed.
-pub(super) fn list_to_parenthesis<T>(
-    cursor: &mut Cursor<'_>,
-    item: impl Fn(&mut Cursor<'_>) -> Result<T, QueryError>,
-) -> Result<Vec<T>, QueryError> {
-    let mut items = vec![item(cursor)?];
-    while cursor.eat(&Token::Comma) {
-        items.push(item(cursor)?);
-    }
-    cursor.expect(&Token::RParen, "\",\" or \")\"")?;
-    Ok(items)
-}
-
-/// The moment of AS OF: a time or NOW(), moved by intervals if wanted.
-fn moment(cursor: &mut Cursor<'_>) -> Result<i64, QueryError> {
-    let mut time = base_moment(cursor)?;
-    loop {
-        let forward = match cursor.peek() {
-            Some(Token::Plus) => true,
-            Some(Token::Minus) => false,
-            _ => return Ok(time),
-        };
-        cursor.advance();
-        cursor.expect_words(&["INTERVAL"])?;
-        let span = interval(cursor)?;
-        time = if forward { span.after(time) } else { span.before(time) };
-    }
-}
-
-fn base_moment(cursor: &mut Cursor<'_>) -> Result<i64, QueryError> {
-    let expected = "a time such as '2020-01-31' or NOW()";
-    for word in ["NOW", "CURRENT_TIMESTAMP", "CURRENT_DATE"] {
-        if cursor.eat_words(&[word]) {
-            if cursor.eat(&Token::LParen) {
-                cursor.expect(&Token::RParen, "\")\"")?;
-            }
-            return Ok(if word == "CURRENT_DATE" { midnight(now()) } else { now() });
-        }
-    }
-    let before = cursor.unexpected(expected);
-    match literal(cursor) {
-        Ok(Literal::Time(time)) => Ok(time),
-        Ok(Literal::Text(text)) => parse_time(&text).ok_or(before),
-        _ => Err(before),
-    }
-}
-
-fn interval(cursor: &mut Cursor<'_>) -> Result<Span, QueryError> {
-    let text = match cursor.peek() {
-        Some(Token::SingleQuotedString(text)) => text.clone(),
-        _ => return Err(cursor.unexpected("an interval such as '30 days'")),
-    };
-    let with_unit = cursor.peek_ahead(1).and_then(|token| match token {
-        Token::Word(word) => Span::parse(&format!("{text} {}", word.value)),
-        _ => None,
-    });
-    if let (Ok(_), Some(span)) = (text.trim().parse::<i64>(), with_unit) {
-        cursor.advance();
-        cursor.advance();
-        return Ok(span);
-    }
-    let span =
-        Span::parse(&text).ok_or_else(|| cursor.unexpected("an interval such as '30 days'"))?;
-    cursor.advance();
-    Ok(span)
-}
-
-/// `(name = value, …)`.
-fn options(cursor: &mut Cursor<'_>) -> Result<Vec<(Name, OptionValue)>, QueryError> {
+/// `s TYPE t OPTIONS (name 'value', …)`, CREATE SOURCE passed.
+fn create_source(cursor: &mut Cursor<'_>) -> Result<Statement, QueryError> {
+    let name = cursor.name("the name of a source")?;
+    cursor.expect_words(&["TYPE"])?;
+    let kind = cursor.name("the type of a source, such as postgres")?;
+    cursor.expect_words(&["OPTIONS"])?;
     cursor.expect(&Token::LParen, "\"(\"")?;
-    list_to_parenthesis(cursor, |c| {
+    let options = list_to_parenthesis(cursor, |c| {
         let name = c.name("the name of an option")?;
-        c.expect(&Token::Eq, "\"=\"")?;
-        Ok((name, option_value(c)?))
-    })
+        match c.peek() {
+            Some(Token::SingleQuotedString(text)) => {
+                let text = text.clone();
+                c.advance();
+                Ok((name, text))
+            }
+            _ => Err(c.unexpected("a text in single quotes")),
+        }
+    })?;
+    Ok(Statement::CreateSource { name, kind, options })
 }
 
-fn option_value(cursor: &mut Cursor<'_>) -> Result<OptionValue, QueryError> {
-    let closing = match cursor.peek() {
-        Some(Token::LParen) => Some(Token::RParen),
-        Some(Token::LBracket) => Some(Token::RBracket),
-        _ => None,
-    };
-    if let Some(closing) = closing {
-        cursor.advance();
-        let mut items = Vec::new();
-        while !cursor.eat(&closing) {
-            items.push(cursor.nested(option_value)?);
-            if !cursor.eat(&Token::Comma) && cursor.peek() != Some(&closing) {
-                return Err(cursor.unexpected(&format!("\",\" or \"{closing}\"")));
-            }
+/// SQL up to its semicolon or the end, with its predictive queries taken out.
+fn sql(cursor: &mut Cursor<'_>) -> Result<Sql, QueryError> {
+    let begins_well = FIRST_WORDS.iter().any(|word| cursor.sees(&[word]));
+    if !begins_well && cursor.peek() != Some(&Token::LParen) {
+        let mut error = cursor.unexpected_keyword(&FIRST_WORDS);
+        if let QueryError::Syntax { expected, .. } = &mut error {
+            "a statement".clone_into(expected);
         }
-        return Ok(OptionValue::List(items));
+        return Err(error);
     }
-    if starts_literal(cursor) {
-        return match literal(cursor)? {
-            Literal::Number(text) => Ok(OptionValue::Number(text)),
-            Literal::Text(text) => Ok(OptionValue::Text(text)),
-            Literal::Boolean(value) => Ok(OptionValue::Boolean(value)),
-            Literal::Time(time) => Ok(OptionValue::Text(format_time(time))),
-            Literal::Null => Err(cursor.unexpected("a value before this")),
+    let inserts = cursor.sees(&["INSERT"]);
+    let creates = cursor.sees(&["CREATE"]);
+    let (mut tokens, mut predictions) = (Vec::new(), Vec::new());
+    let mut depth = 0usize;
+    while let Some(token) = cursor.peek().filter(|t| **t != Token::SemiColon) {
+        let before = tokens.last().map(|t: &TokenWithSpan| &t.token);
+        let may_stand = match before {
+            None | Some(Token::LParen) => true,
+            Some(Token::Word(word)) if creates && depth == 0 => word.keyword == Keyword::AS,
+            _ => inserts && depth == 0,
         };
+        if may_stand && cursor.sees(&["PREDICT"]) && begins_prediction(cursor) {
+            let place = cursor.span();
+            let name = prediction_name(predictions.len());
+            predictions.push(predictive_query(cursor)?);
+            let stand_in =
+                [word("SELECT", None), Token::Mul, word("FROM", None), word(&name, Some('"'))];
+            tokens.extend(stand_in.map(|token| TokenWithSpan { token, span: place }));
+            if cursor.peek() == Some(&Token::RParen) && depth == 0 {
+                return Err(cursor.unexpected("the end of the statement"));
+            }
+            continue;
+        }
+        match token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        tokens.extend(cursor.take());
     }
-    let mut text = cursor.name("a value")?.text;
-    while cursor.eat(&Token::Period) {
-        text = format!("{text}.{}", cursor.name("a name")?.text);
+    Ok(Sql { tokens, predictions })
+}
+
+/// Whether the word PREDICT, which comes next, is a predictive query and not a column's name.
+fn begins_prediction(cursor: &Cursor<'_>) -> bool {
+    const AFTER_A_NAME: [&str; 13] = [
+        "IS", "IN", "BETWEEN", "AND", "OR", "LIKE", "ILIKE", "AS", "FROM", "ASC", "DESC",
+        "COLLATE", "OVER",
+    ];
+    let negated = |word| cursor.sees_ahead(1, &["NOT", word]);
+    let follows = |word: &&str| cursor.sees_ahead(1, &[word]);
+    let names_column = AFTER_A_NAME.iter().any(follows)
+        || ["IN", "LIKE", "ILIKE", "BETWEEN"].into_iter().any(negated);
+    match cursor.peek_ahead(1) {
+        Some(Token::Word(_)) => !names_column,
+        // A target may start with a sign, a parenthesis or a constant.
+        Some(Token::LParen | Token::Number(..) | Token::SingleQuotedString(_)) => true,
+        Some(Token::DoubleQuotedString(_)) => true,
+        _ => false,
     }
-    Ok(OptionValue::Text(text))
+}
+
+fn word(text: &str, quote_style: Option<char>) -> Token {
+    let keyword = match (quote_style, text) {
+        (None, "SELECT") => Keyword::SELECT,
+        (None, "FROM") => Keyword::FROM,
+        _ => Keyword::NoKeyword,
+    };
+    Token::Word(Word { value: text.to_owned(), quote_style, keyword })
 }

@@ -10,9 +10,11 @@ use relcast_catalog::{Schema, format_time, quoted};
 use serde::{Deserialize, Serialize};
 
 use super::cutoffs::Split;
+use super::entities::entities_from;
 use super::label_plan::LabelPlan;
 use crate::bind::{FillIn, TaskType};
 use crate::error::QueryError;
+use crate::options::Entities;
 
 /// What EXPLAIN LABELS shows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,7 +54,7 @@ pub struct CutoffExplanation {
     pub total: Option<f64>,
     /// The mean of its labels, for a binary task the share of positives; for lists the mean length.
     pub mean: Option<f64>,
-    /// The entities that exist by then.
+    /// The entities that exist by then, whether or not the others take part too.
     pub seen: u64,
     /// All rows of the entity table.
     pub all: u64,
@@ -91,8 +93,8 @@ impl LabelPlan {
             self.sql()
         );
         let seen = format!(
-            "SELECT r.{cutoff}, COUNT(*) AS \"rows\" FROM ({}) AS r GROUP BY r.{cutoff}",
-            self.existing
+            "SELECT t.\"timestamp\", COUNT(*) AS \"rows\" {} GROUP BY t.\"timestamp\"",
+            entities_from(schema, self.entity, Entities::Seen, &self.timestamps)
         );
         let rows = counts(&self.run(context, &all_cutoffs, &rows, doing).await?);
         let seen = counts(&self.run(context, &all_cutoffs, &seen, doing).await?);
@@ -154,10 +156,11 @@ impl LabelExplanation {
             // Writing to a String cannot fail.
             let _ = writeln!(
                 text,
-                "\n{}: {} label rows at {} cutoffs",
+                "\n{}: {} label rows at {} cutoff{}",
                 split.split.name(),
                 split.rows,
-                split.cutoffs.len()
+                split.cutoffs.len(),
+                if split.cutoffs.len() == 1 { "" } else { "s" }
             );
             let _ = writeln!(
                 text,

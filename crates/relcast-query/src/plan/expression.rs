@@ -28,6 +28,7 @@ pub(super) fn literal_sql(literal: &Literal) -> String {
         Literal::Boolean(false) => "FALSE".to_owned(),
         Literal::Time(time) => time_sql(*time),
         Literal::Null => "NULL".to_owned(),
+        Literal::Parameter(number) => format!("${number}"),
     }
 }
 

@@ -7,6 +7,7 @@ use super::entities::{KeyColumn, entities_from, keys_sql, times_sql};
 use super::named::Named;
 use super::query::QueryWriter;
 use super::task;
+use crate::ast::Selection;
 use crate::bind::{BoundQuery, Item, TaskType};
 use crate::error::QueryError;
 use crate::options::Options;
@@ -147,6 +148,11 @@ impl LabelPlan {
             named: Named::Each,
             timestamps,
         })
+    }
+
+    /// Predicts for `selection` alone; labels stay those of all entities.
+    pub fn select(&mut self, selection: &Selection) {
+        self.named = Named::of(selection);
     }
 
     /// The SQL of the label rows over the relation `timestamps(timestamp)`: cutoff, key, label, in

@@ -1,16 +1,10 @@
-//! A session that sees the tables of another and the cutoffs as one more table.
-//!
-//! The caller's session is left as it is: several plans may run at once, each with its own cutoffs.
+//! The session that a label plan runs in: the cutoffs are one more table.
 
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
 use datafusion::arrow::compute::{cast, concat_batches};
 use datafusion::arrow::datatypes::{DataType, Field, Schema as ArrowSchema, TimeUnit};
-use datafusion::catalog::{
-    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
-    MemorySchemaProvider, SchemaProvider,
-};
 use datafusion::datasource::MemTable;
 use datafusion::error::Result;
 use datafusion::execution::SessionStateBuilder;
@@ -25,49 +19,15 @@ pub(super) async fn with_timestamps(
     relation: &str,
     cutoffs: &[i64],
 ) -> Result<SessionContext> {
-    let state = context.state();
-    let options = &state.config_options().catalog;
-    let (catalog_name, schema_name) =
-        (options.default_catalog.clone(), options.default_schema.clone());
-    let tables = Arc::new(MemorySchemaProvider::new());
-    if let Some(schema) = context.catalog(&catalog_name).and_then(|c| c.schema(&schema_name)) {
-        for name in schema.table_names() {
-            if let Some(table) = schema.table(&name).await? {
-                tables.register_table(name, table)?;
-            }
-        }
-    }
-    tables.deregister_table(relation)?;
-    tables.register_table(relation.to_owned(), Arc::new(timestamps_table(cutoffs)?))?;
-
-    let catalog = Arc::new(MemoryCatalogProvider::new());
-    if let Some(old) = context.catalog(&catalog_name) {
-        for name in old.schema_names().iter().filter(|n| **n != schema_name) {
-            if let Some(schema) = old.schema(name) {
-                catalog.register_schema(name, schema)?;
-            }
-        }
-    }
-    catalog.register_schema(&schema_name, tables)?;
-    let catalogs = MemoryCatalogProviderList::new();
-    for name in context.catalog_names() {
-        if let Some(other) = context.catalog(&name) {
-            catalogs.register_catalog(name, other);
-        }
-    }
-    catalogs.register_catalog(catalog_name, catalog);
-
-    // A default catalog made anew would hide the tables.
-    let mut config = state
-        .config()
-        .clone()
-        .with_target_partitions(1)
-        .with_create_default_catalog_and_schema(false);
-    config.options_mut().sql_parser.enable_ident_normalization = false;
-    let state = SessionStateBuilder::new_from_existing(state)
-        .with_config(config)
-        .with_catalog_list(Arc::new(catalogs))
-        .build();
+    let table = Arc::new(timestamps_table(cutoffs)?);
+    let session = relcast_connect::with_table(context, relation, table).await?;
+    let state = session.state();
+    let mut config = state.config().clone().with_target_partitions(1);
+    let options = config.options_mut();
+    options.sql_parser.enable_ident_normalization = false;
+    // Our parser bounds the depth of expressions; each of its levels takes a few of SQL's.
+    options.set("datafusion.sql_parser.recursion_limit", "2000")?;
+    let state = SessionStateBuilder::new_from_existing(state).with_config(config).build();
     Ok(SessionContext::new_with_state(state))
 }
 

@@ -1,6 +1,8 @@
 //! A small shop for tests: its schema, and its rows in a session.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod generate;
+
 use std::sync::Arc;
 
 use arrow::array::{

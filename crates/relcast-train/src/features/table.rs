@@ -213,6 +213,14 @@ impl TableFeatures {
         self.shape
     }
 
+    /// The memory that the encoded rows take, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let times: usize = self.timestamps.iter().map(|(_, cells)| cells.len()).sum();
+        let masked: usize = self.masked.iter().map(|column| column.known_from.len()).sum();
+        4 * (self.dense.len() + self.entries.len()) + 8 * (times + masked)
+    }
+
     /// Which columns of `row` are still hidden at a seed's `view`, a bit each.
     #[must_use]
     pub fn hidden(&self, row: Option<u32>, view: i64) -> u64 {

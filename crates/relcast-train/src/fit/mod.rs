@@ -2,6 +2,8 @@
 
 mod member;
 
+use std::fmt;
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use burn::module::Module;
@@ -58,6 +60,16 @@ pub struct EpochReport {
     pub seeds_per_second: f64,
 }
 
+impl fmt::Display for EpochReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "epoch {}: loss {:.4}", self.epoch, self.loss)?;
+        if let Some(metric) = self.metric {
+            write!(f, "  val {metric:.4}")?;
+        }
+        write!(f, ", {:.0} seeds/s", self.seeds_per_second)
+    }
+}
+
 /// A fitted model.
 #[derive(Debug)]
 pub struct Fitted {
@@ -69,10 +81,11 @@ pub struct Fitted {
     pub best_epoch: usize,
 }
 
-/// Who watches a fit.
-pub trait Progress {
-    /// A step of an epoch is done: `done` of `total` seeds, mean loss so far.
-    fn step(&mut self, epoch: usize, done: usize, total: usize, loss: f64);
+/// Who watches a fit, and may stop it.
+pub trait Progress: Send {
+    /// A step of an epoch is done: `done` of `total` seeds, mean loss so far. The fit ends with
+    /// [`TrainError::Stopped`] if the answer is to break.
+    fn step(&mut self, epoch: usize, done: usize, total: usize, loss: f64) -> ControlFlow<()>;
     /// An epoch is done.
     fn epoch(&mut self, report: &EpochReport);
 }
@@ -162,8 +175,10 @@ fn run_epoch(
         let step = Step { plan, train, chunk, batch: &batch, number, steps_per_epoch };
         total += step_all(members, &step)? * chunk.len() as f64;
         done += chunk.len();
-        progress.step(epoch, done, positions.len(), total / done as f64);
-        Ok(())
+        match progress.step(epoch, done, positions.len(), total / done as f64) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(TrainError::Stopped),
+        }
     })?;
     Ok(total / done.max(1) as f64)
 }

@@ -16,7 +16,7 @@ pub async fn run(common: &Common, arguments: &Inspect) -> Result<(), Failure> {
     let (database, catalog) = open(common, &arguments.source).await?;
     let inspection = inspect(&database, &catalog).await?;
     match common.format {
-        Format::Table => print(&inspection.to_text())?,
+        Format::Table | Format::Csv => print(&inspection.to_text())?,
         Format::Json => print_json(&inspection)?,
         Format::Dot => print(&inspection.to_dot())?,
     }

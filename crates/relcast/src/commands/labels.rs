@@ -27,7 +27,11 @@ pub async fn run(common: &Common, arguments: &Labels) -> Result<(), Failure> {
             "target": arguments.output.to_string(),
         })),
         _ => {
-            print(&format!("{split}: {written} label rows at {at} cutoffs → {}", arguments.output))
+            let cutoffs = if at == 1 { "cutoff" } else { "cutoffs" };
+            print(&format!(
+                "{split}: {written} label rows at {at} {cutoffs} → {}",
+                arguments.output
+            ))
         }
     }
 }
@@ -43,6 +47,12 @@ fn label_plan(
     if let Some(text) = &question.query {
         let failed = |error| Failure::of_query(&error, text);
         let mut query = bind(&parse(text).map_err(failed)?, &catalog.schema).map_err(failed)?;
+        if query.names_entities() {
+            let message =
+                "FOR … = and FOR … IN choose whom to predict for; labels are those of all";
+            return Err(Failure::new(message)
+                .with_hint("write FOR EACH, and take the rows you want from the result"));
+        }
         for (name, value) in set() {
             query.options_mut().set(name, value)?;
         }

@@ -6,8 +6,11 @@ mod inspect;
 mod labels;
 mod models;
 mod predict;
+mod serve;
 mod sql;
 mod train;
+
+use std::sync::Arc;
 
 use relcast_catalog::Catalog;
 use relcast_connect::{Database, OpenOptions};
@@ -28,6 +31,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Evaluate(command) => evaluate::run(common, command).await,
         Command::Predict(command) => predict::run(common, command).await,
         Command::Models(command) => models::run(common, command).await,
+        Command::Serve(command) => serve::run(common, command).await,
     }
 }
 
@@ -44,8 +48,8 @@ async fn stored(
     registry: &Registry,
     model: &str,
     version: Option<i64>,
-) -> Result<StoredModel, Failure> {
+) -> Result<Arc<StoredModel>, Failure> {
     let found = registry.find_version(model, version).await?;
     let artefact = registry.load_artefact(&found)?;
-    Ok(StoredModel::read(model, found.version, artefact)?)
+    Ok(Arc::new(StoredModel::read(model, found.version, artefact)?))
 }

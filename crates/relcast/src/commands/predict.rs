@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{open, stored};
 use crate::arguments::{Common, Format, Predict};
 use crate::failure::Failure;
-use crate::output::{print, print_json, rows_as_json};
+use crate::output::{print, print_json, print_rows};
 
 /// Predicts, then writes the rows whole or not at all.
 pub async fn run(common: &Common, arguments: &Predict) -> Result<(), Failure> {
@@ -20,7 +20,6 @@ pub async fn run(common: &Common, arguments: &Predict) -> Result<(), Failure> {
         None => PredictAt::Moment(arguments.as_of),
     };
     let rows = work::predict(&registry, &database, &catalog, &model, at).await?;
-    let failed = |error| Failure::new(format!("cannot print the predictions: {error}"));
     match &arguments.into {
         Some(target) => {
             let written = relcast_connect::write(target, &[rows]).await?;
@@ -31,12 +30,6 @@ pub async fn run(common: &Common, arguments: &Predict) -> Result<(), Failure> {
                 _ => print(&format!("{written} predictions → {target}")),
             }
         }
-        None if common.format == Format::Json => {
-            print_json(&rows_as_json(&[rows]).map_err(failed)?)
-        }
-        None => {
-            let text = arrow::util::pretty::pretty_format_batches(&[rows]).map_err(failed)?;
-            print(&text.to_string())
-        }
+        None => print_rows(common.format, &rows.schema(), std::slice::from_ref(&rows)),
     }
 }

@@ -1,8 +1,11 @@
 //! `relcast train`: from a question to a registered model.
 
+use std::ops::ControlFlow;
+use std::sync::{Mutex, PoisonError};
+
 use indicatif::{ProgressBar, ProgressStyle};
 use relcast_engine::work::{self, Question};
-use relcast_engine::{Home, Registry};
+use relcast_engine::{Home, Registry, Watcher};
 use relcast_train::fit::{EpochReport, Progress};
 
 use super::open;
@@ -57,20 +60,53 @@ impl Drop for Bar {
 }
 
 impl Progress for Bar {
-    fn step(&mut self, epoch: usize, done: usize, total: usize, loss: f64) {
+    fn step(&mut self, epoch: usize, done: usize, total: usize, loss: f64) -> ControlFlow<()> {
         self.bar.set_length(total as u64);
         self.bar.set_position(done as u64);
         self.bar.set_prefix(format!("epoch {epoch}"));
         self.bar.set_message(format!("loss {loss:.4}{}", self.metric));
+        ControlFlow::Continue(())
     }
 
     fn epoch(&mut self, report: &EpochReport) {
         self.metric = report.metric.map(|m| format!("  val {m:.4}")).unwrap_or_default();
-        let line = format!(
-            "epoch {}: loss {:.4}{}, {:.0} seeds/s",
-            report.epoch, report.loss, self.metric, report.seeds_per_second
-        );
         self.bar.reset();
-        self.bar.suspend(|| tracing::info!("{line}"));
+        self.bar.suspend(|| tracing::info!("{report}"));
+    }
+}
+
+/// A bar that several may tell of.
+pub struct Terminal(Mutex<Option<Bar>>);
+
+impl Terminal {
+    /// A terminal without a bar.
+    pub fn new() -> Self {
+        Self(Mutex::new(None))
+    }
+
+    fn with_bar(&self, tell: impl FnOnce(&mut Bar)) {
+        // A bar that a panic left behind can still be drawn.
+        let mut bar = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tell(bar.get_or_insert_with(Bar::new));
+    }
+}
+
+impl Watcher for Terminal {
+    fn notice(&self, text: &str) {
+        self.with_bar(|bar| bar.bar.suspend(|| eprintln!("notice: {text}")));
+    }
+
+    fn step(&self, epoch: usize, done: usize, total: usize, loss: f64) {
+        self.with_bar(|bar| {
+            let _ = bar.step(epoch, done, total, loss);
+        });
+    }
+
+    fn epoch(&self, report: &EpochReport) {
+        self.with_bar(|bar| bar.epoch(report));
+    }
+
+    fn trained(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }

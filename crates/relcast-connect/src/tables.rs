@@ -1,0 +1,84 @@
+//! The tables of a session by name, exactly or in any case.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::{MemorySchemaProvider, SchemaProvider, TableProvider};
+use datafusion::error::{DataFusionError, Result};
+
+/// Tables by name. A name that no table has falls back to the one table whose name differs in case
+/// alone.
+#[derive(Debug, Default)]
+pub struct Tables {
+    exact: MemorySchemaProvider,
+}
+
+impl Tables {
+    /// The name of the table that `name` means.
+    fn find(&self, name: &str) -> Option<String> {
+        if self.exact.table_exist(name) {
+            return Some(name.to_owned());
+        }
+        let same = |other: &String| other.to_lowercase() == name.to_lowercase();
+        let mut found = self.exact.table_names().into_iter().filter(same);
+        found.next().filter(|_| found.next().is_none())
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for Tables {
+    fn table_names(&self) -> Vec<String> {
+        let mut names = self.exact.table_names();
+        names.sort_unstable();
+        names
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        match self.find(name) {
+            Some(name) => self.exact.table(&name).await,
+            None => Ok(None),
+        }
+    }
+
+    fn register_table(
+        &self,
+        name: String,
+        table: Arc<dyn TableProvider>,
+    ) -> Result<Option<Arc<dyn TableProvider>>> {
+        self.exact.register_table(name, table)
+    }
+
+    fn deregister_table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        match self.find(name) {
+            Some(name) => self.exact.deregister_table(&name),
+            None => Ok(None),
+        }
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use arrow::datatypes::Schema;
+    use datafusion::datasource::empty::EmptyTable;
+
+    #[test]
+    fn a_name_falls_back_to_the_only_one_that_differs_in_case() {
+        let tables = Tables::default();
+        for name in ["Users", "tags", "Tags"] {
+            let table = Arc::new(EmptyTable::new(Arc::new(Schema::empty())));
+            tables.register_table(name.to_owned(), table).unwrap();
+        }
+        for (name, found) in
+            [("users", Some("Users")), ("tags", Some("tags")), ("TAGS", None), ("user", None)]
+        {
+            assert_eq!(tables.find(name).as_deref(), found);
+        }
+        assert_eq!(tables.table_names(), ["Tags", "Users", "tags"]);
+    }
+}

@@ -1,0 +1,266 @@
+//! EXPLAIN: the plan of a prediction and what it would cost, or what it did cost; the schema graph.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
+use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::LogicalPlanBuilder;
+use relcast_catalog::inspect::LinkReport;
+use relcast_catalog::{SemanticType, TableId, format_time, inspect};
+use relcast_query::ast::PredictiveQuery;
+use relcast_query::statement::{CreateModel, Labels};
+use relcast_query::{LabelPlan, bind};
+use relcast_train::model::{MEMBERS, sample_plan};
+
+use super::prediction::Prediction;
+use super::resolve::{Asked, Resolved};
+use super::{Answer, Session};
+use crate::error::EngineError;
+use crate::work::fit_options;
+
+/// Multiply-adds a second that a core is reckoned to do, from the products that networks are made of.
+const PACE: f64 = 1e10;
+
+impl Session {
+    pub(super) async fn explain_labels(
+        &self,
+        query: &PredictiveQuery,
+    ) -> Result<Answer, EngineError> {
+        let plan = self.label_plan(query).await?;
+        let schema = &self.engine.catalog.schema;
+        let told = plan.explain_labels(&self.engine.database.context, schema).await?;
+        self.lines(&told.to_text())
+    }
+
+    pub(super) async fn explain_query(
+        &self,
+        query: &PredictiveQuery,
+    ) -> Result<Answer, EngineError> {
+        let resolved = Resolved::new(&self.engine, query).await?;
+        let who = match &resolved.asked {
+            Asked::Model(model) => format!(
+                "model {} version {}, trained on data until {}",
+                model.name,
+                model.version,
+                format_time(model.cutoffs.data_end)
+            ),
+            Asked::Quick(_) => {
+                "a quick model, trained for this query where there is none yet".into()
+            }
+        };
+        self.lines(&self.plan_text(&resolved.plan, &who).await?)
+    }
+
+    pub(super) async fn explain_create(&self, create: &CreateModel) -> Result<Answer, EngineError> {
+        let Labels::Query { query, .. } = &create.labels else {
+            return Err(super::not_yet("CREATE MODEL … FOR … AS (SELECT …)"));
+        };
+        let plan = self.label_plan(query).await?;
+        self.lines(
+            &self.plan_text(&plan, &format!("model {}, to be trained", create.name.text)).await?,
+        )
+    }
+
+    pub(super) async fn explain_analyze(
+        &self,
+        query: &PredictiveQuery,
+    ) -> Result<Answer, EngineError> {
+        let resolved = Resolved::new(&self.engine, query).await?;
+        let (engine, watcher) = (self.engine.clone(), self.watcher.clone());
+        let prediction = Arc::new(Prediction::new(engine, watcher, resolved, false)?);
+        let plan = LogicalPlanBuilder::scan("prediction", provider_as_source(prediction), None)?
+            .explain(false, true)?
+            .build()?;
+        let rows = self.context.execute_logical_plan(plan).await?;
+        Ok(Answer { tag: "EXPLAIN".to_owned(), rows: Some(rows) })
+    }
+
+    async fn label_plan(&self, query: &PredictiveQuery) -> Result<LabelPlan, EngineError> {
+        if query.model.is_some() {
+            return Ok(Resolved::new(&self.engine, query).await?.plan);
+        }
+        let schema = &self.engine.catalog.schema;
+        Ok(LabelPlan::from_query(&bind(query, schema)?, schema)?)
+    }
+
+    async fn plan_text(&self, plan: &LabelPlan, who: &str) -> Result<String, EngineError> {
+        let schema = &self.engine.catalog.schema;
+        let context = &self.engine.database.context;
+        let labels = plan.explain_labels(context, schema).await?;
+        let counts = inspect(&self.engine.database, &self.engine.catalog).await?;
+        let entity = schema.table(plan.entity);
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let mut line = |words: &str| {
+            let _ = writeln!(text, "{words}");
+        };
+        line(&format!(
+            "predict {} for each {}.{}, horizon {}",
+            plan.task_type,
+            entity.name,
+            plan.entity_columns.join(", "),
+            plan.horizon
+        ));
+        line(&format!("by {who}"));
+        line("labels");
+        for split in &labels.splits {
+            let (first, last) = (split.cutoffs.first(), split.cutoffs.last());
+            let range = first
+                .zip(last)
+                .map_or_else(String::new, |(a, b)| format!(", {} .. {}", a.cutoff, b.cutoff));
+            let (name, count) = (split.split.name(), split.cutoffs.len());
+            line(&format!("  {name}: {} rows at {count} cutoffs{range}", split.rows));
+        }
+        line(&format!("  sql: {}", plan.sql().split_whitespace().collect::<Vec<_>>().join(" ")));
+        let rows: u64 = counts.tables.iter().map(|t| t.rows).sum();
+        let edges: u64 = counts.links.iter().map(|l| l.edges).sum();
+        line(&format!(
+            "graph: {} tables, {rows} rows, {} links, {edges} edges",
+            counts.tables.len(),
+            counts.links.len()
+        ));
+        line("encoders");
+        let mut bytes = 0.0;
+        for (table, report) in schema.tables.iter().zip(&counts.tables) {
+            let mut kinds: Vec<String> = Vec::new();
+            let mut width = 0.0;
+            for column in &table.columns {
+                if matches!(column.semantic, SemanticType::Key | SemanticType::Ignored) {
+                    continue;
+                }
+                kinds.push(format!("{} {:?}", column.name, column.semantic).to_lowercase());
+                width += encoded_bytes(column.semantic);
+            }
+            bytes += width * report.rows as f64;
+            let kinds =
+                if kinds.is_empty() { String::new() } else { format!(": {}", kinds.join(", ")) };
+            line(&format!("  {} (known from: {}){kinds}", table.name, report.known_from));
+        }
+        let options = fit_options(&plan.options);
+        let fanout = options.fanout();
+        let sampled = sample_plan(schema, plan.entity, &fanout);
+        line(&format!("sample, most recent first, fan-out {fanout:?}"));
+        for step in sampled.to_string().lines() {
+            line(&format!("  {step}"));
+        }
+        let most = options.max_train_rows() as u64;
+        let seeds = labels.splits.first().map_or(0, |s| s.rows).min(most);
+        line(&format!(
+            "network: {} × heterogeneous SAGE, {} layers, {} channels; at most {} epochs of {} rows",
+            MEMBERS,
+            fanout.len(),
+            options.channels(),
+            options.epochs(),
+            seeds
+        ));
+        let mut nodes = vec![1.0; sampled.blocks.len()];
+        for (number, block) in sampled.blocks.iter().enumerate() {
+            let (Some(parent), Some(edge)) = (block.parent, block.edge) else { continue };
+            let link = &counts.links[edge.link.index()];
+            let from = sampled.blocks[parent].table;
+            let degree = link.edges as f64 / rows_of(&counts, from).max(1.0);
+            nodes[number] = nodes[parent] * degree.min(block.fanout as f64);
+        }
+        let channels = options.channels() as f64;
+        let per_seed = nodes.iter().sum::<f64>() * channels * (channels + 64.0) * 3.0;
+        let work = per_seed * seeds as f64 * (options.epochs() * MEMBERS) as f64;
+        line(&format!(
+            "cost: about {:.0} rows a seed, {:.0} MB of encoded rows, {:.0} s to train on {} threads (an estimate from counts)",
+            nodes.iter().sum::<f64>(),
+            bytes / 1e6,
+            work / PACE / threads(),
+            threads()
+        ));
+        Ok(text)
+    }
+
+    /// Text as rows of one column, a line each.
+    fn lines(&self, text: &str) -> Result<Answer, EngineError> {
+        let lines: StringArray = text.lines().map(Some).collect();
+        let batch = RecordBatch::try_from_iter([("plan", Arc::new(lines) as ArrayRef)])?;
+        self.rows("EXPLAIN", batch)
+    }
+
+    pub(super) async fn show_links(&self) -> Result<Answer, EngineError> {
+        let schema = &self.engine.catalog.schema;
+        let counts = inspect(&self.engine.database, &self.engine.catalog).await?;
+        let text = |of: &dyn Fn(&relcast_catalog::Link) -> String| -> ArrayRef {
+            Arc::new(schema.links.iter().map(|l| Some(of(l))).collect::<StringArray>())
+        };
+        let number = |of: &dyn Fn(&LinkReport) -> u64| -> ArrayRef {
+            let values = counts.links.iter().map(|l| i64::try_from(of(l)).unwrap_or(i64::MAX));
+            Arc::new(Int64Array::from_iter_values(values))
+        };
+        let batch = RecordBatch::try_from_iter([
+            ("child_table", text(&|l| schema.table(l.child).name.clone())),
+            ("foreign_key", text(&|l| l.columns.join(", "))),
+            ("parent_table", text(&|l| schema.table(l.parent).name.clone())),
+            ("primary_key", text(&|l| schema.table(l.parent).primary_key.join(", "))),
+            ("edges", number(&|l| l.edges)),
+            ("null", number(&|l| l.nulls)),
+            ("dangling", number(&|l| l.dangling)),
+        ])?;
+        self.rows("SHOW", batch)
+    }
+
+    pub(super) async fn describe_graph(&self) -> Result<Answer, EngineError> {
+        let schema = &self.engine.catalog.schema;
+        let counts = inspect(&self.engine.database, &self.engine.catalog).await?;
+        let (mut tables, mut columns, mut roles, mut types) = (vec![], vec![], vec![], vec![]);
+        let (mut known, mut rows, mut nullable) = (vec![], vec![], vec![]);
+        for (table, report) in schema.tables.iter().zip(&counts.tables) {
+            for column in &table.columns {
+                let is_key = table.primary_key.contains(&column.name);
+                let is_link = schema.links.iter().any(|l| {
+                    schema.table(l.child).name == table.name && l.columns.contains(&column.name)
+                });
+                let is_time = table.time_column.as_ref() == Some(&column.name);
+                tables.push(table.name.clone());
+                columns.push(column.name.clone());
+                roles.push(match (is_key, is_link, is_time) {
+                    (true, true, _) => Some("primary key, link"),
+                    (true, false, _) => Some("primary key"),
+                    (false, true, _) => Some("link"),
+                    (_, _, true) => Some("time"),
+                    _ => None,
+                });
+                types.push(format!("{:?}", column.semantic).to_lowercase());
+                known.push(report.known_from.clone());
+                rows.push(i64::try_from(report.rows).unwrap_or(i64::MAX));
+                nullable.push(column.known_from.is_some() || column.planned);
+            }
+        }
+        let text = |values: Vec<String>| Arc::new(StringArray::from(values)) as ArrayRef;
+        let batch = RecordBatch::try_from_iter([
+            ("table", text(tables)),
+            ("column", text(columns)),
+            ("semantic_type", text(types)),
+            ("role", Arc::new(StringArray::from(roles)) as ArrayRef),
+            ("known_from", text(known)),
+            ("cells_have_times", Arc::new(BooleanArray::from(nullable))),
+            ("rows", Arc::new(Int64Array::from(rows))),
+        ])?;
+        self.rows("DESCRIBE", batch)
+    }
+}
+
+fn rows_of(counts: &relcast_catalog::Inspection, table: TableId) -> f64 {
+    counts.tables.get(table.index()).map_or(0.0, |t| t.rows as f64)
+}
+
+/// Bytes that a cell takes once it is encoded.
+fn encoded_bytes(semantic: SemanticType) -> f64 {
+    match semantic {
+        SemanticType::Numerical => 20.0,
+        SemanticType::Multicategorical => 32.0,
+        SemanticType::Text => 48.0,
+        SemanticType::Embedding => 1024.0,
+        SemanticType::Timestamp => 8.0,
+        _ => 4.0,
+    }
+}
+
+fn threads() -> f64 {
+    std::thread::available_parallelism().map_or(1.0, |n| n.get() as f64)
+}

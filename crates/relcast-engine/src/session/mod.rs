@@ -1,0 +1,234 @@
+//! One SQL session that knows all statements of relcast.
+//!
+//! A statement comes in as read by `relcast-query`; an [`Answer`] goes out: rows that are computed
+//! as they are read, or nothing but that it is done. Promises that a statement which fails, or is
+//! no longer waited for, leaves no half of a table or of a model.
+
+mod apart;
+mod explain;
+mod models;
+mod planner;
+mod prediction;
+mod quick;
+mod registry_tables;
+mod resolve;
+mod scan;
+mod sql;
+mod tables;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef, TimeUnit};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::{DataFrame, SessionContext};
+use relcast_query::ast::{Literal, PredictiveQuery, Selection};
+use relcast_query::statement::{Explain, Sql, Statement};
+use resolve::Resolved;
+
+pub use watch::{LogWatcher, Watcher};
+
+use crate::engine::Engine;
+use crate::error::EngineError;
+
+/// A session over an engine: settings of its own, tables and models shared.
+#[derive(Clone)]
+pub struct Session {
+    engine: Arc<Engine>,
+    context: SessionContext,
+    watcher: Arc<dyn Watcher>,
+    dialect: Option<Arc<dyn Dialect>>,
+}
+
+/// Reads SQL in which no predictive query stands in a way of its own, such as that of a database
+/// whose clients ask for its catalog.
+pub trait Dialect: Send + Sync {
+    /// The statement, or nothing where the session should read it by itself.
+    fn parse(&self, sql: &str) -> Option<datafusion::sql::sqlparser::ast::Statement>;
+}
+
+/// What a statement gives back.
+#[derive(Debug)]
+pub struct Answer {
+    /// What was done, as a server names it: `SELECT`, `CREATE MODEL`.
+    pub tag: String,
+    /// The rows, computed when they are read; none where there are none to give.
+    pub rows: Option<DataFrame>,
+}
+
+/// What a statement would give, and what it needs.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// The columns of its rows; none for a statement that gives no rows.
+    pub schema: SchemaRef,
+    /// The types of its parameters by number; none where it cannot be told.
+    pub parameters: BTreeMap<usize, Option<DataType>>,
+}
+
+impl Description {
+    /// Rows of these columns, without parameters.
+    #[must_use]
+    pub fn of(fields: Vec<Field>) -> Self {
+        Self { schema: Arc::new(ArrowSchema::new(fields)), parameters: BTreeMap::new() }
+    }
+}
+
+impl Answer {
+    fn done(tag: &str) -> Self {
+        Self { tag: tag.to_owned(), rows: None }
+    }
+}
+
+impl Session {
+    /// A session over `engine` that tells `watcher` what happens.
+    ///
+    /// # Errors
+    /// If the tables of the home folder cannot be opened.
+    pub async fn open(engine: Arc<Engine>, watcher: Arc<dyn Watcher>) -> Result<Self, EngineError> {
+        let context = SessionContext::new_with_state(engine.database.context.state());
+        let session = Self { engine, context, watcher, dialect: None };
+        registry_tables::register(&session.engine)?;
+        session.open_tables().await?;
+        Ok(session)
+    }
+
+    /// The same session reading SQL by `dialect` where that can.
+    #[must_use]
+    pub fn with_dialect(self, dialect: Arc<dyn Dialect>) -> Self {
+        Self { dialect: Some(dialect), ..self }
+    }
+
+    /// The columns of the rows that `sql` gives, and the types of its parameters by number, where
+    /// they can be told; nothing runs.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub async fn describe(&self, sql: &Sql) -> Result<Description, EngineError> {
+        let plan = self.plan(sql).await?;
+        let mut parameters = BTreeMap::new();
+        for (name, field) in plan.get_parameter_fields()? {
+            if let Some(number) = name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok()) {
+                parameters.insert(number, field.map(|f| f.data_type().clone()));
+            }
+        }
+        for query in &sql.predictions {
+            parameters.extend(self.parameters_of(query).await?);
+        }
+        let silent =
+            matches!(plan, LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Statement(_));
+        let schema = Arc::new(plan.schema().as_arrow().clone());
+        let schema = if silent { Arc::new(ArrowSchema::empty()) } else { schema };
+        Ok(Description { schema, parameters })
+    }
+
+    /// What a statement of relcast's own gives; nothing runs but what only looks.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub async fn describe_own(&self, statement: &Statement) -> Result<Description, EngineError> {
+        let text = |names: &[&str]| {
+            let field = |name: &&str| Field::new(*name, DataType::Utf8, true);
+            Description::of(names.iter().map(field).collect())
+        };
+        Ok(match statement {
+            Statement::Sql(sql) => self.describe(sql).await?,
+            Statement::ExplainPredict { about: Explain::Analyze, .. } => {
+                text(&["plan_type", "plan"])
+            }
+            Statement::ExplainPredict { .. } | Statement::ExplainCreateModel(_) => text(&["plan"]),
+            Statement::CreateModel(_)
+            | Statement::RefreshModel(_)
+            | Statement::EvaluateModel { .. } => Description::of(models::figure_fields()),
+            Statement::DescribeModel(_) => text(&["property", "value"]),
+            Statement::ShowModels | Statement::ShowLinks | Statement::DescribeGraph => {
+                let rows = self.run(statement).await?.rows;
+                let schema = rows.map(|rows| rows.schema().inner().clone());
+                Description {
+                    schema: schema.unwrap_or_else(|| Arc::new(ArrowSchema::empty())),
+                    parameters: BTreeMap::new(),
+                }
+            }
+            _ => Description::of(Vec::new()),
+        })
+    }
+
+    /// The parameters of a predictive query: the cutoff, and keys.
+    async fn parameters_of(
+        &self,
+        query: &PredictiveQuery,
+    ) -> Result<Vec<(usize, Option<DataType>)>, EngineError> {
+        let mut found = Vec::new();
+        let time = DataType::Timestamp(TimeUnit::Microsecond, None);
+        found.extend(query.as_of_parameter.map(|number| (number, Some(time))));
+        let Some(entity) = &query.entity else { return Ok(found) };
+        let Selection::Keys(keys) = &entity.selection else { return Ok(found) };
+        let plan = Resolved::new(&self.engine, query).await?.plan;
+        let table = self.engine.catalog.schema.table(plan.entity);
+        for (literal, name) in keys.iter().flat_map(|key| key.iter().zip(&entity.columns)) {
+            if let Literal::Parameter(number) = literal {
+                let column = table.find_column(&name.text);
+                found.push((*number, column.map(|c| c.data_type.clone())));
+            }
+        }
+        Ok(found)
+    }
+
+    /// What the session works on.
+    #[must_use]
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Runs one statement.
+    ///
+    /// # Errors
+    /// What is wrong, where in the statement, and what to do.
+    pub async fn run(&self, statement: &Statement) -> Result<Answer, EngineError> {
+        match statement {
+            Statement::Sql(sql) => self.sql(sql).await,
+            Statement::ExplainPredict { about: Explain::Plan, query } => {
+                self.explain_query(query).await
+            }
+            Statement::ExplainPredict { about: Explain::Analyze, query } => {
+                self.explain_analyze(query).await
+            }
+            Statement::ExplainPredict { about: Explain::Labels, query } => {
+                self.explain_labels(query).await
+            }
+            Statement::ExplainCreateModel(create) => self.explain_create(create).await,
+            Statement::CreateModel(create) => self.create_model(create).await,
+            Statement::EvaluateModel { model, as_of, options } => {
+                self.evaluate_model(model, *as_of, options).await
+            }
+            Statement::ExplainModel { .. } => Err(not_yet("EXPLAIN MODEL")),
+            Statement::CheckModel(_) => Err(not_yet("CHECK MODEL")),
+            Statement::ShowModels => self.show_models().await,
+            Statement::DescribeModel(model) => self.describe_model(model).await,
+            Statement::DropModel { model, if_exists } => self.drop_model(model, *if_exists).await,
+            Statement::AlterModel { name, version } => self.set_default(name, *version).await,
+            Statement::RefreshModel(name) => self.refresh_model(name).await,
+            Statement::ShowLinks => self.show_links().await,
+            Statement::DescribeGraph => self.describe_graph().await,
+            Statement::CreateSource { .. } => Err(not_yet("CREATE SOURCE")),
+            Statement::DropSource(_) => Err(not_yet("DROP SOURCE")),
+        }
+    }
+
+    /// Rows that are there already.
+    fn rows(&self, tag: &str, batch: RecordBatch) -> Result<Answer, EngineError> {
+        let rows = self.context.read_batch(batch)?;
+        Ok(Answer { tag: tag.to_owned(), rows: Some(rows) })
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("database", &self.engine.database).finish_non_exhaustive()
+    }
+}
+
+fn not_yet(what: &str) -> EngineError {
+    EngineError::NotYet { what: what.to_owned() }
+}

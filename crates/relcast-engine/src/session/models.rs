@@ -1,0 +1,244 @@
+//! The statements about models.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use relcast_query::ast::{ModelName, Name};
+use relcast_query::statement::{CreateModel, Existing, Labels};
+use relcast_query::{History, OptionValue, Options, bind};
+use relcast_train::evaluate::Evaluation;
+
+use super::apart::apart;
+use super::quick::QUICK;
+use super::registry_tables::{self, Content};
+use super::watch::Watch;
+use super::{Answer, Session};
+use crate::error::EngineError;
+use crate::registry::{ModelVersion, Origin};
+use crate::work::{self, EvaluationReport, Question};
+
+/// How long DROP waits for whoever writes the model.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Session {
+    pub(super) async fn create_model(&self, create: &CreateModel) -> Result<Answer, EngineError> {
+        let name = &create.name.text;
+        if name.starts_with(QUICK) {
+            return Err(EngineError::ModelName { name: name.clone() });
+        }
+        let exists = match self.engine.registry.find_version(name, None).await {
+            Ok(_) => true,
+            Err(EngineError::NoModel { .. }) => false,
+            Err(error) => return Err(error),
+        };
+        match (exists, create.existing) {
+            (true, Existing::Refuse) => {
+                return Err(EngineError::ModelExists { model: name.clone() });
+            }
+            (true, Existing::Keep) => {
+                self.watcher.notice(&format!("model \"{name}\" exists already: nothing is done"));
+                return Ok(Answer::done("CREATE MODEL"));
+            }
+            _ => {}
+        }
+        let Labels::Query { query, text } = &create.labels else {
+            return Err(super::not_yet("CREATE MODEL … FOR … AS (SELECT …)"));
+        };
+        // Bound here first, so that an error says its place in the whole statement.
+        let bound = bind(query, &self.engine.catalog.schema)?;
+        if bound.names_entities() {
+            return Err(EngineError::NamesEntities);
+        }
+        let report = self.train(name, Question::Query(text.clone()), Vec::new()).await?;
+        self.figures("CREATE MODEL", &report)
+    }
+
+    pub(super) async fn refresh_model(&self, name: &Name) -> Result<Answer, EngineError> {
+        let model = self.engine.registry.find_version(&name.text, None).await?;
+        let artefact = self.engine.registry.load_artefact(&model)?;
+        let stored = crate::StoredModel::read(&name.text, model.version, artefact)?;
+        let report = self.train(&name.text, stored.question, stored.set).await?;
+        self.figures("REFRESH MODEL", &report)
+    }
+
+    async fn train(
+        &self,
+        name: &str,
+        question: Question,
+        set: Vec<(String, String)>,
+    ) -> Result<EvaluationReport, EngineError> {
+        let (engine, watcher, name) = (self.engine.clone(), self.watcher.clone(), name.to_owned());
+        apart(async move |stop| {
+            let mut watch = Watch { watcher, stop };
+            let (registry, database, catalog) =
+                (&engine.registry, &engine.database, &engine.catalog);
+            work::train(registry, database, catalog, &question, &set, &name, &mut watch).await
+        })
+        .await
+    }
+
+    pub(super) async fn evaluate_model(
+        &self,
+        model: &ModelName,
+        as_of: Option<i64>,
+        options: &[(Name, OptionValue)],
+    ) -> Result<Answer, EngineError> {
+        if as_of.is_some() {
+            return Err(super::not_yet("EVALUATE MODEL … AS OF"));
+        }
+        let written = Options::from_statement(options)?;
+        let said = options.iter().any(|(name, _)| name.text.eq_ignore_ascii_case("history"));
+        let history: Option<History> = said.then_some(written.history);
+        let stored = self.engine.stored(&model.name.text, version_of(model)).await?;
+        let engine = self.engine.clone();
+        let report = apart(async move |_| {
+            let (registry, database, catalog) =
+                (&engine.registry, &engine.database, &engine.catalog);
+            work::evaluate(registry, database, catalog, &stored, None, history).await
+        });
+        self.figures("EVALUATE MODEL", &report.await?)
+    }
+
+    /// The figures of a training or an evaluation: split, history, by whom, metric, value.
+    fn figures(&self, tag: &str, report: &EvaluationReport) -> Result<Answer, EngineError> {
+        let mut rows: Vec<([String; 4], Option<f64>)> = Vec::new();
+        for Evaluation { split, history, metrics, baselines } in &report.results {
+            let name = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
+            let own = std::iter::once(("model", metrics));
+            for (by, metrics) in own.chain(baselines.iter().map(|(n, m)| (n.as_str(), m))) {
+                for (metric, value) in metrics.iter() {
+                    let key = [name(split), name(history), by.to_owned(), metric.to_owned()];
+                    rows.push((key, value));
+                }
+            }
+        }
+        let text = |i: usize| -> ArrayRef {
+            Arc::new(StringArray::from_iter_values(rows.iter().map(|(key, _)| &key[i])))
+        };
+        let model = StringArray::from(vec![report.model.as_str(); rows.len()]);
+        let versions = arrow::array::Int64Array::from(vec![report.version; rows.len()]);
+        let values: Float64Array = rows.iter().map(|(_, value)| *value).collect();
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(model),
+            Arc::new(versions),
+            text(0),
+            text(1),
+            text(2),
+            text(3),
+            Arc::new(values),
+        ];
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(figure_fields())), columns)?;
+        self.rows(tag, batch)
+    }
+
+    pub(super) async fn show_models(&self) -> Result<Answer, EngineError> {
+        let all = registry_tables::rows(&self.engine.registry, Content::Models).await?;
+        self.rows("SHOW", all.project(&[0, 1, 2, 3, 4])?)
+    }
+
+    pub(super) async fn describe_model(&self, model: &ModelName) -> Result<Answer, EngineError> {
+        let found = self.engine.registry.find_version(&model.name.text, version_of(model)).await?;
+        let artefact = self.engine.registry.load_artefact(&found)?;
+        let document = |name: &str, key: &str| {
+            artefact.documents.get(name).map_or(serde_json::Value::Null, |d| d[key].clone())
+        };
+        let text = |value: serde_json::Value| match value {
+            serde_json::Value::String(text) => text,
+            other => other.to_string(),
+        };
+        let rows = [
+            ("model", found.model.clone()),
+            ("version", found.version.to_string()),
+            ("is_default", found.is_default.to_string()),
+            ("created_at", relcast_catalog::format_time(found.created_at)),
+            ("trained_from", trained_from(&found)),
+            ("task_type", text(document("metrics", "task_type"))),
+            ("metric", text(document("metrics", "metric"))),
+            ("data_until", text(document("metrics", "data_until"))),
+            ("label_rows", text(document("metrics", "rows"))),
+            ("seed", found.seed.to_string()),
+            ("schema_fingerprint", found.schema_fingerprint.clone()),
+            ("data_fingerprint", found.data_fingerprint.clone()),
+            ("code_version", text(document("versions", "relcast"))),
+            ("best_epoch", text(document("epochs", "best"))),
+            ("plan", found.options.to_string()),
+            ("artefact", found.artefact.display().to_string()),
+            ("checksum", found.checksum.clone()),
+        ];
+        self.pairs("DESCRIBE", ("property", "value"), rows)
+    }
+
+    /// Rows of a name and a text.
+    pub(super) fn pairs<'a>(
+        &self,
+        tag: &str,
+        columns: (&str, &str),
+        rows: impl IntoIterator<Item = (&'a str, String)>,
+    ) -> Result<Answer, EngineError> {
+        let (names, values): (Vec<&str>, Vec<String>) = rows.into_iter().unzip();
+        let batch = RecordBatch::try_from_iter([
+            (columns.0, Arc::new(StringArray::from(names)) as ArrayRef),
+            (columns.1, Arc::new(StringArray::from(values))),
+        ])?;
+        self.rows(tag, batch)
+    }
+
+    pub(super) async fn drop_model(
+        &self,
+        model: &ModelName,
+        if_exists: bool,
+    ) -> Result<Answer, EngineError> {
+        let (name, version) = (model.name.text.clone(), version_of(model));
+        match self.engine.registry.find_version(&name, version).await {
+            Err(EngineError::NoModel { .. } | EngineError::NoVersion { .. }) if if_exists => {
+                self.watcher.notice(&format!("there is no model \"{name}\": nothing is done"));
+                return Ok(Answer::done("DROP MODEL"));
+            }
+            found => found.map(drop)?,
+        }
+        let engine = self.engine.clone();
+        apart(async move |_| {
+            let lock = engine.registry.home().lock_model(&name, PATIENCE)?;
+            engine.registry.drop_versions(&lock, version).await
+        })
+        .await?;
+        Ok(Answer::done("DROP MODEL"))
+    }
+
+    pub(super) async fn set_default(
+        &self,
+        name: &Name,
+        version: u64,
+    ) -> Result<Answer, EngineError> {
+        let version = i64::try_from(version).unwrap_or(i64::MAX);
+        self.engine.registry.set_default_version(&name.text, version).await?;
+        Ok(Answer::done("ALTER MODEL"))
+    }
+}
+
+/// The columns of figures.
+pub(super) fn figure_fields() -> Vec<Field> {
+    let text = |name: &str| Field::new(name, DataType::Utf8, false);
+    vec![
+        text("model"),
+        Field::new("version", DataType::Int64, false),
+        text("split"),
+        text("history"),
+        text("by"),
+        text("metric"),
+        Field::new("value", DataType::Float64, true),
+    ]
+}
+
+fn version_of(model: &ModelName) -> Option<i64> {
+    model.version.map(|version| i64::try_from(version).unwrap_or(i64::MAX))
+}
+
+fn trained_from(version: &ModelVersion) -> String {
+    match &version.origin {
+        Origin::Query(query) => query.clone(),
+        Origin::Task(task) => format!("task {task}"),
+    }
+}

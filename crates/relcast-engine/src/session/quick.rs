@@ -1,0 +1,58 @@
+//! Quick models: what a PREDICT without a model is answered with.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use relcast_query::Options;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::apart::apart;
+use super::watch::{Watch, Watcher};
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::stored::StoredModel;
+use crate::work::{Question, train};
+
+/// The names of quick models start with this; nobody else's may.
+pub(crate) const QUICK: &str = "_quick.";
+/// What is tried where the query does not say it.
+const EPOCHS: usize = 3;
+const TRAIN_ROWS: usize = 5_000;
+
+/// The model for a query over today's data: the one there is, or one trained now.
+pub(super) async fn quick_model(
+    engine: &Arc<Engine>,
+    question: &Question,
+    options: &Options,
+    watcher: &Arc<dyn Watcher>,
+) -> Result<Arc<StoredModel>, EngineError> {
+    let Question::Query(text) = question else { return Err(EngineError::NamesEntities) };
+    let identity = format!("{}\n{text}", engine.database.fingerprint);
+    let name = format!("{QUICK}{:016x}", xxh3_64(identity.as_bytes()));
+    match engine.stored(&name, None).await {
+        Err(EngineError::NoModel { .. } | EngineError::SchemaChanged { .. }) => {}
+        found => return found,
+    }
+    watcher.notice("no model is named: training a quick one; CREATE MODEL trains a thorough one");
+    let mut set = Vec::new();
+    if options.epochs.is_none() {
+        set.push(("epochs".to_owned(), EPOCHS.to_string()));
+    }
+    if options.max_train_rows.is_none() {
+        set.push(("max_train_rows".to_owned(), TRAIN_ROWS.to_string()));
+    }
+    let started = Instant::now();
+    let (shared, question, told) = (engine.clone(), question.clone(), watcher.clone());
+    let trained = name.clone();
+    apart(async move |stop| {
+        let (registry, database, catalog) = (&shared.registry, &shared.database, &shared.catalog);
+        let mut watch = Watch { watcher: told, stop };
+        train(registry, database, catalog, &question, &set, &trained, &mut watch).await
+    })
+    .await?;
+    watcher.notice(&format!(
+        "trained a quick model in {:.1} s; it is used again as long as query and data stay the same",
+        started.elapsed().as_secs_f64()
+    ));
+    engine.stored(&name, None).await
+}

@@ -1,0 +1,211 @@
+//! The registry as tables: `relcast.models`, `relcast.metrics`, `relcast.runs`,
+//! `relcast.predictions`.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
+};
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{MemTable, MemorySchemaProvider, SchemaProvider, Session, TableProvider};
+use datafusion::common::Result;
+use datafusion::datasource::TableType;
+use datafusion::logical_expr::Expr;
+use datafusion::physical_plan::ExecutionPlan;
+use serde_json::Value;
+
+use super::quick::QUICK;
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::registry::{ModelVersion, Origin, Registry};
+use crate::runs::Run;
+
+/// Puts the registry's tables into the schema `relcast` of the database's catalog.
+pub(super) fn register(engine: &Engine) -> Result<(), EngineError> {
+    let context = &engine.database.context;
+    let catalog = context.state().config_options().catalog.default_catalog.clone();
+    let Some(catalog) = context.catalog(&catalog) else { return Ok(()) };
+    if catalog.schema("relcast").is_some() {
+        return Ok(());
+    }
+    let schema = MemorySchemaProvider::new();
+    for (name, content) in [
+        ("models", Content::Models),
+        ("metrics", Content::Metrics),
+        ("runs", Content::Runs),
+        ("predictions", Content::Predictions),
+    ] {
+        let table = RegistryTable { registry: engine.registry.clone(), content };
+        schema.register_table(name.to_owned(), Arc::new(table))?;
+    }
+    catalog.register_schema("relcast", Arc::new(schema))?;
+    Ok(())
+}
+
+/// What a table of the registry holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Content {
+    Models,
+    Metrics,
+    Runs,
+    Predictions,
+}
+
+/// A table of the registry, read anew by each scan.
+#[derive(Debug)]
+struct RegistryTable {
+    registry: Registry,
+    content: Content,
+}
+
+#[async_trait]
+impl TableProvider for RegistryTable {
+    fn schema(&self) -> SchemaRef {
+        let empty = match self.content {
+            Content::Models => models(&[]),
+            Content::Metrics => metrics(&[]),
+            Content::Runs | Content::Predictions => runs(&[]),
+        };
+        // The columns are ours: only their values come from outside.
+        empty.map_or_else(|_| Arc::new(arrow::datatypes::Schema::empty()), |batch| batch.schema())
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let batch = rows(&self.registry, self.content).await?;
+        let table = MemTable::try_new(batch.schema(), vec![vec![batch]])?;
+        table.scan(state, projection, filters, limit).await
+    }
+}
+
+/// Everything that the registry holds of one kind.
+pub(super) async fn rows(
+    registry: &Registry,
+    content: Content,
+) -> Result<RecordBatch, EngineError> {
+    let named = |model: &str| !model.starts_with(QUICK);
+    Ok(match content {
+        Content::Models | Content::Metrics => {
+            let mut versions = registry.versions().await?;
+            versions.retain(|v| named(&v.model));
+            match content {
+                Content::Models => models(&versions)?,
+                _ => metrics(&versions)?,
+            }
+        }
+        Content::Runs | Content::Predictions => {
+            let mut all = registry.all_runs().await?;
+            all.retain(|run| matches!(content, Content::Runs) || run.kind == "predict");
+            runs(&all)?
+        }
+    })
+}
+
+fn models(versions: &[ModelVersion]) -> Result<RecordBatch, EngineError> {
+    let text = |of: &dyn Fn(&ModelVersion) -> String| -> ArrayRef {
+        Arc::new(versions.iter().map(|v| Some(of(v))).collect::<StringArray>())
+    };
+    let origin = |v: &ModelVersion| match &v.origin {
+        Origin::Query(query) => query.split_whitespace().collect::<Vec<_>>().join(" "),
+        Origin::Task(task) => format!("task {task}"),
+    };
+    let defaults: BooleanArray = versions.iter().map(|v| Some(v.is_default)).collect();
+    let numbers = Int64Array::from_iter_values(versions.iter().map(|v| v.version));
+    let seeds = Int64Array::from_iter_values(versions.iter().map(|v| v.seed.cast_signed()));
+    Ok(RecordBatch::try_from_iter([
+        ("model", text(&|v| v.model.clone())),
+        ("version", Arc::new(numbers) as ArrayRef),
+        ("is_default", Arc::new(defaults)),
+        ("created_at", times(versions.iter().map(|v| Some(v.created_at)))),
+        ("trained_from", text(&origin)),
+        ("seed", Arc::new(seeds)),
+        ("schema_fingerprint", text(&|v| v.schema_fingerprint.clone())),
+        ("data_fingerprint", text(&|v| v.data_fingerprint.clone())),
+        ("plan", text(&|v| v.options.to_string())),
+        ("checksum", text(&|v| v.checksum.clone())),
+    ])?)
+}
+
+/// A metric of one version: by whom, on which split, under which history.
+struct Metric<'a> {
+    version: &'a ModelVersion,
+    split: String,
+    history: String,
+    by: String,
+    name: String,
+    value: Option<f64>,
+}
+
+fn metrics(versions: &[ModelVersion]) -> Result<RecordBatch, EngineError> {
+    let found: Vec<Metric<'_>> = versions.iter().flat_map(metrics_of).collect();
+    let text = |of: &dyn Fn(&Metric<'_>) -> String| -> ArrayRef {
+        Arc::new(found.iter().map(|m| Some(of(m))).collect::<StringArray>())
+    };
+    let numbers = Int64Array::from_iter_values(found.iter().map(|m| m.version.version));
+    let values: Float64Array = found.iter().map(|m| m.value).collect();
+    Ok(RecordBatch::try_from_iter([
+        ("model", text(&|m| m.version.model.clone())),
+        ("version", Arc::new(numbers) as ArrayRef),
+        ("split", text(&|m| m.split.clone())),
+        ("history", text(&|m| m.history.clone())),
+        ("by", text(&|m| m.by.clone())),
+        ("metric", text(&|m| m.name.clone())),
+        ("value", Arc::new(values)),
+    ])?)
+}
+
+fn metrics_of(version: &ModelVersion) -> Vec<Metric<'_>> {
+    let mut found = Vec::new();
+    for result in version.metrics.as_array().into_iter().flatten() {
+        let text = |key: &str| result[key].as_str().unwrap_or_default().to_owned();
+        let own = [("model".to_owned(), &result["metrics"])];
+        let baselines = result["baselines"].as_object().into_iter().flatten();
+        let all = own.into_iter().chain(baselines.map(|(name, values)| (name.clone(), values)));
+        for (by, values) in all {
+            for (name, value) in values.as_object().into_iter().flatten() {
+                found.push(Metric {
+                    version,
+                    split: text("split"),
+                    history: text("history"),
+                    by: by.clone(),
+                    name: name.clone(),
+                    value: Value::as_f64(value),
+                });
+            }
+        }
+    }
+    found
+}
+
+fn runs(all: &[Run]) -> Result<RecordBatch, EngineError> {
+    let text = |of: &dyn Fn(&Run) -> Option<String>| -> ArrayRef {
+        Arc::new(all.iter().map(of).collect::<StringArray>())
+    };
+    let ids = Int64Array::from_iter_values(all.iter().map(|r| r.run_id.0));
+    let versions: Int64Array = all.iter().map(|r| r.version).collect();
+    Ok(RecordBatch::try_from_iter_with_nullable([
+        ("run_id", Arc::new(ids) as ArrayRef, false),
+        ("kind", text(&|r| Some(r.kind.clone())), false),
+        ("model", text(&|r| Some(r.model.clone())), false),
+        ("version", Arc::new(versions), true),
+        ("started_at", times(all.iter().map(|r| Some(r.started_at))), false),
+        ("finished_at", times(all.iter().map(|r| r.finished_at)), true),
+        ("status", text(&|r| Some(r.status.clone())), false),
+        ("error", text(&|r| r.error.clone()), true),
+    ])?)
+}
+
+fn times(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
+    Arc::new(values.collect::<TimestampMicrosecondArray>())
+}

@@ -1,0 +1,121 @@
+//! From a written predictive query to what predicts it, and when.
+
+use std::sync::Arc;
+
+use relcast_catalog::Schema;
+use relcast_query::ast::{ForClause, PredictiveQuery, Selection};
+use relcast_query::{BoundQuery, LabelPlan, bind, parse};
+
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::stored::StoredModel;
+use crate::work::Question;
+
+/// A predictive query with everything looked up.
+#[derive(Debug, Clone)]
+pub(super) struct Resolved {
+    pub(super) asked: Asked,
+    /// Whom to predict for.
+    pub(super) plan: LabelPlan,
+    /// Whether FOR names keys.
+    pub(super) names_entities: bool,
+}
+
+/// Who predicts.
+#[derive(Debug, Clone)]
+pub(super) enum Asked {
+    /// A registered model.
+    Model(Arc<StoredModel>),
+    /// A quick model, trained for this query where there is none yet.
+    Quick(Question),
+}
+
+impl Resolved {
+    pub(super) async fn new(engine: &Engine, query: &PredictiveQuery) -> Result<Self, EngineError> {
+        let Some(name) = &query.model else { return Self::quick(engine, query) };
+        let version = name.version.and_then(|v| i64::try_from(v).ok());
+        let model = engine.stored(&name.name.text, version).await?;
+        let plan = match &model.question {
+            Question::Query(text) => of_query(query, &parse(text)?, &model)?,
+            Question::Task(_) => of_task(query, &model)?,
+        };
+        let selection = query.entity.as_ref().map(|e| &e.selection);
+        let names_entities = selection.is_some_and(|s| *s != Selection::Each);
+        Ok(Self { asked: Asked::Model(model), plan, names_entities })
+    }
+
+    fn quick(engine: &Engine, query: &PredictiveQuery) -> Result<Self, EngineError> {
+        let schema = &engine.catalog.schema;
+        let bound = bind(query, schema)?;
+        let plan = LabelPlan::from_query(&bound, schema)?;
+        Ok(Self {
+            asked: Asked::Quick(quick_question(query)),
+            names_entities: bound.names_entities(),
+            plan,
+        })
+    }
+}
+
+/// The question that a query without a model asks: of all entities, at any time.
+fn quick_question(query: &PredictiveQuery) -> Question {
+    let entity = query.entity.clone();
+    let entity = entity.map(|entity| ForClause { selection: Selection::Each, ..entity });
+    Question::Query(PredictiveQuery { as_of: None, entity, ..query.clone() }.to_string())
+}
+
+fn of_query(
+    query: &PredictiveQuery,
+    trained: &PredictiveQuery,
+    model: &StoredModel,
+) -> Result<LabelPlan, EngineError> {
+    let schema = &model.schema;
+    let bound = bind(&query.completed_by(trained), schema)?;
+    if query.target.is_some() && target_of(query, schema)? != target_of(trained, schema)? {
+        return Err(EngineError::OtherTarget {
+            model: model.name.clone(),
+            target: trained.to_string(),
+        });
+    }
+    let trained = bind(trained, schema)?;
+    if bound.entity() != trained.entity() {
+        return Err(EngineError::OtherTarget {
+            model: model.name.clone(),
+            target: format!("FOR EACH {}", schema.table(trained.entity()).name),
+        });
+    }
+    Ok(LabelPlan::from_query(&bound, schema)?)
+}
+
+/// The labels of a query's target, whoever they are asked for.
+fn target_of(query: &PredictiveQuery, schema: &Schema) -> Result<String, EngineError> {
+    let entity = query.entity.clone();
+    let entity = entity.map(|entity| ForClause { selection: Selection::Each, ..entity });
+    let alone = PredictiveQuery { condition: None, assuming: None, entity, ..query.clone() };
+    let bound: BoundQuery = bind(&alone, schema)?;
+    Ok(LabelPlan::from_query(&bound, schema)?.sql().to_owned())
+}
+
+/// A model of a declared task knows its entities; a query may choose among them by key.
+fn of_task(query: &PredictiveQuery, model: &StoredModel) -> Result<LabelPlan, EngineError> {
+    let schema = &model.schema;
+    let mut plan = model.question.plan(schema, &model.set)?;
+    if query.target.is_some() || query.condition.is_some() || query.assuming.is_some() {
+        return Err(EngineError::TaskModel { model: model.name.clone() });
+    }
+    let written = relcast_query::Options::from_statement(&query.options)?;
+    plan.options.threshold = written.threshold.or(plan.options.threshold);
+    plan.options.top_classes = written.top_classes.or(plan.options.top_classes);
+    plan.as_of = query.as_of;
+    if let Some(entity) = &query.entity {
+        let table = schema.table(plan.entity);
+        let columns: Vec<&str> = entity.columns.iter().map(|c| c.text.as_str()).collect();
+        if entity.table.text != table.name || columns != table.primary_key {
+            return Err(EngineError::OtherTarget {
+                model: model.name.clone(),
+                target: format!("FOR EACH {}.{}", table.name, table.primary_key.join(", ")),
+            });
+        }
+        plan.select(&entity.selection);
+    }
+    Ok(plan)
+}

@@ -1,0 +1,156 @@
+//! SQL statements, with predictive queries as relations in them.
+
+use std::sync::Arc;
+
+use datafusion::common::DataFusionError;
+use datafusion::logical_expr::{DdlStatement, LogicalPlan, WriteOp};
+use datafusion::sql::parser::{DFParserBuilder, Statement as ParsedStatement};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+use relcast_query::Place;
+use relcast_query::statement::Sql;
+
+use super::planner::PredictionPlanner;
+use super::prediction::Prediction;
+use super::resolve::Resolved;
+use super::{Answer, Session};
+use crate::error::EngineError;
+
+/// Nesting that the SQL parser follows.
+const DEEPEST: usize = 200;
+
+impl Session {
+    pub(super) async fn sql(&self, sql: &Sql) -> Result<Answer, EngineError> {
+        let plan = self.plan(sql).await?;
+        let answer = match plan {
+            LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(create)) => {
+                return self.create_table(create).await;
+            }
+            LogicalPlan::Ddl(DdlStatement::DropTable(drop)) => return self.drop_table(&drop).await,
+            LogicalPlan::Dml(dml) if matches!(dml.op, WriteOp::Insert(_)) => {
+                return self.insert(dml).await;
+            }
+            LogicalPlan::Dml(dml) => {
+                return Err(EngineError::ReadOnly { table: dml.table_name.table().to_owned() });
+            }
+            plan => {
+                let tag = tag_of(&plan);
+                let silent = matches!(plan, LogicalPlan::Ddl(_) | LogicalPlan::Statement(_));
+                let rows = self.context.execute_logical_plan(plan).await;
+                Answer {
+                    tag,
+                    rows: Some(rows.map_err(EngineError::of_datafusion)?).filter(|_| !silent),
+                }
+            }
+        };
+        Ok(answer)
+    }
+
+    /// The logical plan of SQL; each predictive query is a scan in it.
+    pub(crate) async fn plan(&self, sql: &Sql) -> Result<LogicalPlan, EngineError> {
+        let written = is_written(&sql.tokens);
+        let mut predictions = Vec::with_capacity(sql.predictions.len());
+        for query in &sql.predictions {
+            let resolved = Resolved::new(&self.engine, query).await?;
+            let (engine, watcher) = (self.engine.clone(), self.watcher.clone());
+            predictions.push(Arc::new(Prediction::new(engine, watcher, resolved, written)?));
+        }
+        let foreign = self.dialect.as_ref().filter(|_| predictions.is_empty());
+        let statement = match foreign.and_then(|dialect| dialect.parse(&text_of(&sql.tokens))) {
+            Some(statement) => ParsedStatement::Statement(Box::new(statement)),
+            None => parse(&sql.tokens)?,
+        };
+        let mut state = self.context.state();
+        state.register_relation_planner(Arc::new(PredictionPlanner { predictions }))?;
+        state
+            .statement_to_plan(statement)
+            .await
+            .map_err(|error| self.with_place(error, &sql.tokens))
+    }
+
+    /// An error of planning with the place of the name that it is about.
+    fn with_place(&self, error: DataFusionError, tokens: &[TokenWithSpan]) -> EngineError {
+        let span = error.diagnostic().and_then(|d| d.span);
+        let at = span.map(|s| Place { line: s.start.line, column: s.start.column });
+        let missing = missing_table(&error);
+        let Some(missing) = missing else {
+            return EngineError::of_datafusion(error).at(at);
+        };
+        let is_name = |t: &&TokenWithSpan| matches!(&t.token, Token::Word(w) if w.value == missing);
+        let token = tokens.iter().find(is_name).map(|t| t.span.start);
+        let names = self.table_names();
+        let nearest = relcast_catalog::nearest(&missing, names.iter().map(String::as_str));
+        EngineError::Sql {
+            at: token.map(|l| Place { line: l.line, column: l.column }).or(at),
+            message: format!("no table \"{missing}\""),
+            hint: nearest.map(|name| format!("did you mean \"{name}\"?")),
+        }
+    }
+
+    fn table_names(&self) -> Vec<String> {
+        let catalogs = self.context.catalog_names().into_iter();
+        let catalogs = catalogs.filter_map(|name| self.context.catalog(&name));
+        let schemas = catalogs.flat_map(|catalog| {
+            catalog.schema_names().into_iter().filter_map(move |name| catalog.schema(&name))
+        });
+        schemas.flat_map(|schema| schema.table_names()).collect()
+    }
+}
+
+fn parse(tokens: &[TokenWithSpan]) -> Result<ParsedStatement, EngineError> {
+    let mut parser = DFParserBuilder::new(tokens.to_vec())
+        .with_recursion_limit(DEEPEST)
+        .build()
+        .map_err(EngineError::of_datafusion)?;
+    let statement = parser.parse_statement().map_err(EngineError::of_datafusion)?;
+    match parser.parser.peek_token().token {
+        Token::EOF => Ok(statement),
+        _ => {
+            let found = parser.parser.peek_token();
+            Err(EngineError::Sql {
+                at: Some(Place { line: found.span.start.line, column: found.span.start.column }),
+                message: format!("expected the end of the statement, found \"{}\"", found.token),
+                hint: None,
+            })
+        }
+    }
+}
+
+/// The tokens as text again.
+fn text_of(tokens: &[TokenWithSpan]) -> String {
+    tokens.iter().map(|t| t.token.to_string()).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether the rows of the statement go into a table or file.
+fn is_written(tokens: &[TokenWithSpan]) -> bool {
+    let first = tokens.iter().find_map(|t| match &t.token {
+        Token::Word(word) => Some(word.value.to_ascii_uppercase()),
+        _ => None,
+    });
+    let creates_view = tokens
+        .iter()
+        .take(5)
+        .any(|t| matches!(&t.token, Token::Word(word) if word.value.eq_ignore_ascii_case("VIEW")));
+    matches!(first.as_deref(), Some("CREATE" | "INSERT" | "COPY")) && !creates_view
+}
+
+/// The name in DataFusion's words that a table is missing.
+fn missing_table(error: &DataFusionError) -> Option<String> {
+    let DataFusionError::Plan(message) = error.find_root() else { return None };
+    let name = message.strip_prefix("table '")?.split_once("' not found")?.0;
+    name.rsplit('.').next().map(str::to_owned)
+}
+
+fn tag_of(plan: &LogicalPlan) -> String {
+    match plan {
+        LogicalPlan::Ddl(ddl) => match ddl.name() {
+            "CreateView" => "CREATE VIEW".to_owned(),
+            "DropView" => "DROP VIEW".to_owned(),
+            "CreateExternalTable" => "CREATE TABLE".to_owned(),
+            other => other.to_uppercase(),
+        },
+        LogicalPlan::Copy(_) => "COPY".to_owned(),
+        LogicalPlan::Statement(statement) => statement.name().to_uppercase(),
+        LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) => "EXPLAIN".to_owned(),
+        _ => "SELECT".to_owned(),
+    }
+}

@@ -1,0 +1,154 @@
+//! Tables that SQL created: Parquet files of the home folder, one folder per database.
+
+use std::path::PathBuf;
+
+use arrow::array::RecordBatch;
+use arrow::compute::cast;
+use datafusion::common::TableReference;
+use datafusion::logical_expr::dml::InsertOp;
+use datafusion::logical_expr::{CreateMemoryTable, DmlStatement, DropTable, LogicalPlan, WriteOp};
+use datafusion::prelude::ParquetReadOptions;
+use relcast_connect::Target;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{Answer, Session};
+use crate::error::EngineError;
+
+impl Session {
+    /// The folder of the tables that were created over this database.
+    fn tables_folder(&self) -> PathBuf {
+        let database = &self.engine.database.directory;
+        let place = database.canonicalize().unwrap_or_else(|_| database.clone());
+        let name = format!("{:016x}", xxh3_64(place.as_os_str().as_encoded_bytes()));
+        self.engine.registry.home().tables().join(name)
+    }
+
+    /// Makes the tables that were created earlier known to the session.
+    pub(super) async fn open_tables(&self) -> Result<(), EngineError> {
+        let folder = self.tables_folder();
+        let Ok(entries) = std::fs::read_dir(&folder) else { return Ok(()) };
+        for entry in entries {
+            let path = entry.map_err(EngineError::file("read", &folder))?.path();
+            let name = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
+            let is_table = path.extension().is_some_and(|e| e == "parquet");
+            if let Some(name) = name.filter(|name| is_table && !name.starts_with('.')) {
+                self.register(&name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `CREATE TABLE t AS …`
+    pub(super) async fn create_table(
+        &self,
+        create: CreateMemoryTable,
+    ) -> Result<Answer, EngineError> {
+        let name = self.own_name(&create.name)?;
+        if self.context.table_exist(TableReference::bare(name.as_str()))? {
+            if create.if_not_exists {
+                self.watcher.notice(&format!("table \"{name}\" exists already: nothing is done"));
+                return Ok(Answer::done("CREATE TABLE"));
+            }
+            if !create.or_replace || !self.file(&name).exists() {
+                return Err(EngineError::TableExists { table: name });
+            }
+        }
+        let rows = self.write(&name, create.input.as_ref().clone(), None).await?;
+        Ok(Answer::done(&format!("SELECT {rows}")))
+    }
+
+    /// `INSERT INTO t …`
+    pub(super) async fn insert(&self, insert: DmlStatement) -> Result<Answer, EngineError> {
+        let name = self.own_name(&insert.table_name)?;
+        if !self.file(&name).exists() {
+            return Err(EngineError::ReadOnly { table: name });
+        }
+        let table = self.context.table(TableReference::bare(name.as_str())).await?;
+        let appends = matches!(insert.op, WriteOp::Insert(InsertOp::Append));
+        let before = if appends { table.collect().await? } else { Vec::new() };
+        let rows = self.write(&name, insert.input.as_ref().clone(), Some(before)).await?;
+        Ok(Answer::done(&format!("INSERT 0 {rows}")))
+    }
+
+    /// `DROP TABLE t`: one that was created here, never one of the database.
+    pub(super) async fn drop_table(&self, drop: &DropTable) -> Result<Answer, EngineError> {
+        let name = self.own_name(&drop.name)?;
+        let path = self.file(&name);
+        if !path.exists() {
+            if self.context.table_exist(TableReference::bare(name.as_str()))? {
+                return Err(EngineError::ReadOnly { table: name });
+            }
+            if drop.if_exists {
+                return Ok(Answer::done("DROP TABLE"));
+            }
+            return Err(EngineError::Sql {
+                at: None,
+                message: format!("no table \"{name}\""),
+                hint: None,
+            });
+        }
+        std::fs::remove_file(&path).map_err(EngineError::file("remove", &path))?;
+        self.context.deregister_table(TableReference::bare(name))?;
+        Ok(Answer::done("DROP TABLE"))
+    }
+
+    /// Computes the rows of `input` and puts them, after those of `before`, in the table's place.
+    async fn write(
+        &self,
+        name: &str,
+        input: LogicalPlan,
+        before: Option<Vec<RecordBatch>>,
+    ) -> Result<usize, EngineError> {
+        let frame = self.context.execute_logical_plan(input).await?;
+        let schema = frame.schema().inner().clone();
+        let mut batches = frame.collect().await.map_err(EngineError::of_datafusion)?;
+        let rows = batches.iter().map(RecordBatch::num_rows).sum();
+        if batches.is_empty() {
+            batches.push(RecordBatch::new_empty(schema));
+        }
+        if let Some(mut all) = before.filter(|before| !before.is_empty()) {
+            let types = all[0].schema();
+            for batch in batches {
+                let columns = batch.columns().iter().zip(types.fields());
+                let columns = columns.map(|(c, f)| cast(c, f.data_type()));
+                all.push(RecordBatch::try_new(types.clone(), columns.collect::<Result<_, _>>()?)?);
+            }
+            batches = all;
+        }
+        let folder = self.tables_folder();
+        std::fs::create_dir_all(&folder).map_err(EngineError::file("create", &folder))?;
+        relcast_connect::write(&Target::Parquet(self.file(name)), &batches).await?;
+        self.register(name).await?;
+        Ok(rows)
+    }
+
+    async fn register(&self, name: &str) -> Result<(), EngineError> {
+        let path = self.file(name);
+        let options = ParquetReadOptions::default();
+        let frame = self.context.read_parquet(path.display().to_string(), options).await?;
+        let table = TableReference::bare(name);
+        self.context.deregister_table(table.clone())?;
+        self.context.register_table(table, frame.into_view())?;
+        Ok(())
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.tables_folder().join(format!("{name}.parquet"))
+    }
+
+    /// The name of a table of the session's own schema; it is also the name of a file.
+    fn own_name(&self, table: &TableReference) -> Result<String, EngineError> {
+        let name = table.table().to_owned();
+        let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | ' ');
+        let fits = !name.is_empty() && name.len() <= 200 && name.chars().all(plain);
+        match (table.schema(), fits) {
+            (None | Some("public"), true) => Ok(name),
+            (Some(_), _) => Err(EngineError::ReadOnly { table: table.to_string() }),
+            (_, false) => Err(EngineError::Sql {
+                at: None,
+                message: format!("\"{name}\" cannot be the name of a table"),
+                hint: Some("use letters, digits, \"_\" and \"-\"".to_owned()),
+            }),
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The statements of relcast's SQL as written.
+
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+
+use crate::ast::{Literal, ModelName, Name, PredictiveQuery};
+use crate::options::OptionValue;
+
+/// One statement.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Statement {
+    /// SQL, in which predictive queries may stand as relations.
+    Sql(Sql),
+    /// `EXPLAIN [ANALYZE | LABELS] PREDICT …`
+    ExplainPredict {
+        /// What is asked about it.
+        about: Explain,
+        /// The query.
+        query: Box<PredictiveQuery>,
+    },
+    /// `EXPLAIN CREATE MODEL …`
+    ExplainCreateModel(CreateModel),
+    /// `CREATE MODEL …`
+    CreateModel(CreateModel),
+    /// `EVALUATE MODEL m [AS OF …] [WITH (…)]`
+    EvaluateModel {
+        /// The model.
+        model: ModelName,
+        /// The end of the data to evaluate on: microseconds, UTC.
+        as_of: Option<i64>,
+        /// The options as written.
+        options: Vec<(Name, OptionValue)>,
+    },
+    /// `EXPLAIN MODEL m [FOR table.pk = v]`
+    ExplainModel {
+        /// The model.
+        model: ModelName,
+        /// The entity to explain; all of them where none is named.
+        entity: Option<EntityKey>,
+    },
+    /// `CHECK MODEL m`
+    CheckModel(ModelName),
+    /// `SHOW MODELS`
+    ShowModels,
+    /// `DESCRIBE MODEL m [VERSION n]`
+    DescribeModel(ModelName),
+    /// `DROP MODEL [IF EXISTS] m [VERSION n]`
+    DropModel {
+        /// The model, or one version of it.
+        model: ModelName,
+        /// Whether it is no error if there is none.
+        if_exists: bool,
+    },
+    /// `ALTER MODEL m SET DEFAULT VERSION n`
+    AlterModel {
+        /// The model.
+        name: Name,
+        /// The version to use where none is named.
+        version: u64,
+    },
+    /// `REFRESH MODEL m`
+    RefreshModel(Name),
+    /// `SHOW LINKS`
+    ShowLinks,
+    /// `DESCRIBE GRAPH`
+    DescribeGraph,
+    /// `CREATE SOURCE s TYPE t OPTIONS (name 'value', …)`
+    CreateSource {
+        /// The source's name.
+        name: Name,
+        /// What kind of source it is.
+        kind: Name,
+        /// What it needs to be opened.
+        options: Vec<(Name, String)>,
+    },
+    /// `DROP SOURCE s`
+    DropSource(Name),
+}
+
+/// SQL with its predictive queries taken out: where the query with number `n` stood, the tokens
+/// read a relation of the name [`prediction_name`]`(n)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sql {
+    /// The tokens, with the places they have in the text.
+    pub tokens: Vec<TokenWithSpan>,
+    /// The predictive queries in the order of the text.
+    pub predictions: Vec<PredictiveQuery>,
+}
+
+impl Sql {
+    /// The words that the statement starts with, in capitals, at most `most`.
+    #[must_use]
+    pub fn first_words(&self, most: usize) -> Vec<String> {
+        let words = self.tokens.iter().map_while(|token| match &token.token {
+            Token::Word(word) if word.quote_style.is_none() => {
+                Some(word.value.to_ascii_uppercase())
+            }
+            _ => None,
+        });
+        words.take(most).collect()
+    }
+}
+
+/// The name of the relation that stands for the predictive query `number` of a statement.
+#[must_use]
+pub fn prediction_name(number: usize) -> String {
+    format!("relcast prediction {number}")
+}
+
+/// What EXPLAIN tells about a predictive query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Explain {
+    /// The plan and its cost.
+    Plan,
+    /// What really happened, stage by stage.
+    Analyze,
+    /// The label rows per cutoff and split.
+    Labels,
+}
+
+/// `CREATE MODEL`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateModel {
+    /// The model's name.
+    pub name: Name,
+    /// What happens if there is a model of that name.
+    pub existing: Existing,
+    /// What it learns.
+    pub labels: Labels,
+}
+
+/// What CREATE MODEL does if the model exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// It is an error.
+    Refuse,
+    /// A new version is trained: OR REPLACE.
+    Replace,
+    /// Nothing is done: IF NOT EXISTS.
+    Keep,
+}
+
+/// What a model learns.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Labels {
+    /// The labels of a predictive query.
+    Query {
+        /// The query.
+        query: Box<PredictiveQuery>,
+        /// Its text.
+        text: String,
+    },
+    /// The rows of a SELECT: `cutoff`, the entity's key, `label` and, if wanted, `weight`.
+    Select {
+        /// The entity table.
+        table: Name,
+        /// Its primary key.
+        columns: Vec<Name>,
+        /// The SELECT.
+        sql: String,
+        /// The options as written.
+        options: Vec<(Name, OptionValue)>,
+    },
+}
+
+/// An entity by its key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EntityKey {
+    /// Its table.
+    pub table: Name,
+    /// The columns of the primary key.
+    pub columns: Vec<Name>,
+    /// Their values.
+    pub values: Vec<Literal>,
+}
