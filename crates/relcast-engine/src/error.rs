@@ -91,6 +91,9 @@ pub enum EngineError {
         /// What is wrong with it.
         message: String,
     },
+    /// The tables could not be read for what their columns mean.
+    #[error(transparent)]
+    Catalog(#[from] relcast_catalog::CatalogError),
     /// A query could not be read, bound or run.
     #[error(transparent)]
     Query(#[from] relcast_query::QueryError),
@@ -145,9 +148,8 @@ impl EngineError {
                 "write FOR EACH to train, and name the entities when you predict; WHERE chooses by \
                  what is known at each cutoff"
             }
-            Self::Query(_) | Self::Train(_) | Self::Write(_) | Self::Arrow(_) | Self::Json(_) => {
-                return None;
-            }
+            Self::Catalog(_) | Self::Query(_) | Self::Train(_) => return None,
+            Self::Write(_) | Self::Arrow(_) | Self::Json(_) => return None,
             Self::File { .. } | Self::ModelName { .. } | Self::DocumentName { .. } => return None,
         };
         Some(hint.to_owned())

@@ -72,7 +72,8 @@ async fn predict_stored(
             let labels = vec![f64::NAN; keys.num_rows()];
             let cutoffs = vec![cutoff; keys.num_rows()];
             let seeds = seeds_of(&prepared.graph, &prepared.plan, cutoffs, keys.columns(), labels)?;
-            (keys, seeds, known_until(&prepared.cutoffs, cutoff))
+            let (plan, cutoffs) = (&prepared.plan, &prepared.cutoffs);
+            (keys, seeds, known_until(&database.context, plan, cutoffs, cutoff).await?)
         }
         PredictAt::Split(split, history) => {
             let rows = match split {

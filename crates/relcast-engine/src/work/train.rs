@@ -58,9 +58,8 @@ async fn train_locked(
     let (home, name) = (registry.home(), lock.model());
     let mut seconds = BTreeMap::new();
     let started = Instant::now();
-    let plan = question.plan(&catalog.schema, set)?;
-    let options = fit_options(&plan.options);
-    let prepared = Prepared::new(home, database, &catalog.schema, plan).await?;
+    let prepared = Prepared::new(home, database, catalog, question, set).await?;
+    let options = fit_options(&prepared.plan.options);
     seconds.insert("labels_and_graph".to_owned(), started.elapsed().as_secs_f64());
 
     let started = Instant::now();
@@ -96,7 +95,7 @@ async fn train_locked(
             ),
             (
                 "schema".to_owned(),
-                serde_json::to_value(&catalog.schema).map_err(EngineError::json)?,
+                serde_json::to_value(&prepared.source_schema).map_err(EngineError::json)?,
             ),
             ("metrics".to_owned(), serde_json::to_value(&report).map_err(EngineError::json)?),
             ("epochs".to_owned(), json!({ "best": fitted.best_epoch, "epochs": fitted.epochs })),
@@ -105,7 +104,7 @@ async fn train_locked(
     };
     let new = NewVersion {
         origin: question.origin(),
-        schema_fingerprint: fingerprint(&catalog.schema)?,
+        schema_fingerprint: fingerprint(&prepared.source_schema)?,
         data_fingerprint: database.fingerprint.clone(),
         seed: model.fit.seed,
         options: serde_json::to_value(&model.fit).map_err(EngineError::json)?,
