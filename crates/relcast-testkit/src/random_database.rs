@@ -151,7 +151,7 @@ impl RandomDatabase {
     pub fn session(&self, turn: usize) -> datafusion::error::Result<SessionContext> {
         let context = SessionContext::new();
         for t in 0..self.tables.len() {
-            context.register_batch(&name(t), self.batch(t, turn)?)?;
+            context.register_batch(name(t), self.batch(t, turn)?)?;
         }
         Ok(context)
     }

@@ -177,7 +177,7 @@ fn every_masked_column_is_masked_however_many_there_are() {
     let plan = TablePlan::learn(&table, &rows, 3, LATER, true).unwrap();
     assert_eq!(plan.columns.len(), 128);
     let features = encoded(&table, &plan, &rows);
-    let (null, _, ..) = read(&features, 0, 39);
+    let (null, ..) = read(&features, 0, 39);
     for known in 0..=64usize {
         let (dense, ..) = read(&features, 0, 39 + known as i64);
         let shown = dense.iter().zip(&null).filter(|(a, b)| a != b).count();

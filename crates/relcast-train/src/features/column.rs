@@ -301,9 +301,11 @@ fn strings(values: &ArrayRef) -> Result<StringArray, ArrowError> {
     Ok(cast(values, &DataType::Utf8)?.as_string::<i32>().clone())
 }
 
-/// The numbers of all vectors one after the other, and where those of each row stand; `None` for
-/// NULL.
-fn vectors(values: &ArrayRef) -> Result<(Float64Array, Vec<Option<Range<usize>>>), ArrowError> {
+/// Where the numbers of each row's vector stand; `None` for NULL.
+type Ranges = Vec<Option<Range<usize>>>;
+
+/// The numbers of all vectors one after the other, and where those of each row stand.
+fn vectors(values: &ArrayRef) -> Result<(Float64Array, Ranges), ArrowError> {
     if let Some(lists) = values.as_fixed_size_list_opt() {
         let len = lists.value_length() as usize;
         let range = |row| lists.is_valid(row).then_some(row * len..(row + 1) * len);
