@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use relcast_connect::Database;
 use serde::{Deserialize, Serialize};
 
-use crate::declared::{self, Declared, DeclaredColumn, DeclaredTable};
+use crate::declared::{self, Declared, DeclaredTable};
 use crate::error::CatalogError;
-use crate::infer;
-use crate::known::known_relation;
+use crate::infer::{self, Inferred};
+use crate::known::known_at;
 use crate::manifest::{TaskManifest, read_tasks};
 use crate::names::nearest;
 use crate::schema::{Column, KnownFrom, Link, Schema, SemanticType, Table, TableId};
@@ -35,9 +35,39 @@ pub struct Catalog {
     pub tasks: Vec<TaskManifest>,
     /// Everything that was inferred, sorted by table.
     pub proposals: Vec<Proposal>,
+    /// Tables and positions of the columns whose semantic type nothing declares.
+    #[serde(skip)]
+    undeclared: Vec<(TableId, usize)>,
 }
 
 impl Catalog {
+    /// The schema with the semantic types that nothing declares inferred anew from what is known at
+    /// `until`, microseconds UTC: rows and cells that are younger can't change it.
+    ///
+    /// # Errors
+    /// When a query over a table fails.
+    pub async fn schema_known_at(
+        &self,
+        database: &Database,
+        until: i64,
+    ) -> Result<Schema, CatalogError> {
+        let mut schema = self.schema.clone();
+        for of_table in self.undeclared.chunk_by(|a, b| a.0 == b.0) {
+            let Some((id, _)) = of_table.first() else { continue };
+            let types = infer_types(database, &self.schema, *id, Some(until)).await?;
+            let columns = schema.tables.get_mut(id.index()).map(|t| t.columns.as_mut_slice());
+            let columns = columns.unwrap_or_default();
+            for (_, position) in of_table {
+                if let (Some(column), Some(inferred)) =
+                    (columns.get_mut(*position), types.get(*position))
+                {
+                    column.semantic = inferred.value;
+                }
+            }
+        }
+        Ok(schema)
+    }
+
     /// The task of this name.
     ///
     /// # Errors
@@ -58,7 +88,8 @@ impl Catalog {
 /// beside the tables, then inference for what neither declares.
 ///
 /// Keys, links and times are inferred only where there is no manifest. Semantic types are
-/// inferred from rows known before the validation split, so later rows can't change them.
+/// inferred from what is known before the validation split where one is declared, so that nothing
+/// later can change them; [`Catalog::schema_known_at`] infers them at any other moment.
 ///
 /// # Errors
 /// When a declaration can't be read or names what the database doesn't have, when a type doesn't
@@ -79,13 +110,14 @@ pub async fn load(
     set_keys_and_times(database, &declared, &mut schema, &mut proposals).await?;
     set_links(database, &declared, &mut schema, &mut proposals).await?;
     schema.resolve_known_from();
-    set_semantic_types(database, &declared, &mut schema, &mut proposals).await?;
+    set_declared_columns(&declared, &mut schema)?;
+    let undeclared = set_semantic_types(database, &declared, &mut schema, &mut proposals).await?;
     let tasks = read_tasks(&database.directory)?;
     for task in &tasks {
         check_task(task, &schema)?;
     }
     proposals.sort_by(|a, b| a.table.cmp(&b.table));
-    Ok(Catalog { schema, tasks, proposals })
+    Ok(Catalog { schema, tasks, proposals, undeclared })
 }
 
 async fn read_tables(database: &Database) -> Result<Vec<Table>, CatalogError> {
@@ -293,60 +325,118 @@ fn declared_link(
     Ok(Link { child, columns: names, parent: parent_id })
 }
 
-async fn set_semantic_types(
-    database: &Database,
-    declared: &Declared,
-    schema: &mut Schema,
-    proposals: &mut Vec<Proposal>,
-) -> Result<(), CatalogError> {
-    for index in 0..schema.tables.len() {
-        let id = TableId(u32::try_from(index).unwrap_or(u32::MAX));
-        let counts = count_known(database, schema, id).await?;
-        let keys: Vec<String> = schema
-            .links_from(id)
-            .flat_map(|(_, link)| link.columns.clone())
-            .chain(schema.table(id).primary_key.clone())
-            .collect();
-        let Some(table) = schema.tables.get_mut(index) else { continue };
-        let says = declared.tables.get(&table.name).cloned().unwrap_or_default();
-        check_declared_columns(table, &says)?;
-        let name = table.name.clone();
-        for (column, counts_of_column) in table.columns.iter_mut().zip(&counts.columns) {
-            if keys.contains(&column.name) {
-                column.semantic = SemanticType::Key;
-            } else {
-                let inferred = infer::semantic_type(column, counts.rows, counts_of_column);
-                column.semantic = inferred.value;
-                let says = says.columns.get(&column.name);
-                if says.is_none_or(|s| s.semantic.is_none() && !s.ignored) {
-                    proposals.push(Proposal {
-                        table: name.clone(),
-                        what: format!("{} is {}", column.name, semantic_name(inferred.value)),
-                        evidence: inferred.evidence,
-                    });
-                }
+/// From when cells are known, as declared.
+fn set_declared_columns(declared: &Declared, schema: &mut Schema) -> Result<(), CatalogError> {
+    for id in (0u32..).map(TableId).take(schema.tables.len()) {
+        let table = schema.table(id);
+        let Some(says) = declared.tables.get(&table.name) else { continue };
+        check_declared_columns(table, says)?;
+        for (name, column) in &says.columns {
+            if column.known_from.is_some() {
+                check_known_from(&says.file, schema, id, name)?;
             }
-            apply_declared(column, says.columns.get(&column.name));
+        }
+        let Some(table) = schema.tables.get_mut(id.index()) else { continue };
+        for column in &mut table.columns {
+            let Some(says) = says.columns.get(&column.name) else { continue };
+            column.planned = says.planned;
+            column.known_from = says.known_from.clone();
         }
     }
     Ok(())
 }
 
-/// Counts over the rows known before the validation split; over all where no split is declared.
-async fn count_known(
+/// Keys and times are read as soon as their row is known, so `known_from` could not hold them back.
+fn check_known_from(
+    file: &Path,
+    schema: &Schema,
+    id: TableId,
+    name: &String,
+) -> Result<(), CatalogError> {
+    let table = schema.table(id);
+    let (role, hint) = if table.primary_key.contains(name) {
+        ("its primary key", "name that column as the table's time_column instead")
+    } else if table.time_column.as_ref() == Some(name) {
+        ("its time column", "name the later of the two as time_column instead")
+    } else if table.end_time_column.as_ref() == Some(name) {
+        ("its end time column", "leave one of the two out")
+    } else if schema.links_from(id).any(|(_, link)| link.columns.contains(name)) {
+        (
+            "a foreign key",
+            "name that column as the table's time_column, or declare foreign_keys without this one",
+        )
+    } else {
+        return Ok(());
+    };
+    Err(CatalogError::KnownFromOnKey {
+        file: file.to_owned(),
+        table: table.name.clone(),
+        column: name.clone(),
+        role,
+        hint,
+    })
+}
+
+/// Sets what each column means; gives the columns for which nothing declares it.
+async fn set_semantic_types(
+    database: &Database,
+    declared: &Declared,
+    schema: &mut Schema,
+    proposals: &mut Vec<Proposal>,
+) -> Result<Vec<(TableId, usize)>, CatalogError> {
+    let mut undeclared = Vec::new();
+    let until = schema.val_timestamp.map(|split| split - 1);
+    for id in (0u32..).map(TableId).take(schema.tables.len()) {
+        let types = infer_types(database, schema, id, until).await?;
+        let keys: Vec<String> = schema
+            .links_from(id)
+            .flat_map(|(_, link)| link.columns.clone())
+            .chain(schema.table(id).primary_key.clone())
+            .collect();
+        let Some(table) = schema.tables.get_mut(id.index()) else { continue };
+        let says = declared.tables.get(&table.name);
+        let name = table.name.clone();
+        for (position, (column, inferred)) in table.columns.iter_mut().zip(types).enumerate() {
+            let says = says.and_then(|s| s.columns.get(&column.name));
+            let declared = says.and_then(|s| match s.ignored {
+                true => Some(SemanticType::Ignored),
+                false => s.semantic,
+            });
+            if let Some(semantic) = declared {
+                column.semantic = semantic;
+            } else if keys.contains(&column.name) {
+                column.semantic = SemanticType::Key;
+            } else {
+                column.semantic = inferred.value;
+                undeclared.push((id, position));
+                proposals.push(Proposal {
+                    table: name.clone(),
+                    what: format!("{} is {}", column.name, semantic_name(inferred.value)),
+                    evidence: inferred.evidence,
+                });
+            }
+        }
+    }
+    Ok(undeclared)
+}
+
+/// What each column of a table means if it is no key, by what is known at `until`; by all rows
+/// where no moment is given.
+async fn infer_types(
     database: &Database,
     schema: &Schema,
     id: TableId,
-) -> Result<TableStatistics, CatalogError> {
+    until: Option<i64>,
+) -> Result<Vec<Inferred<SemanticType>>, CatalogError> {
     let table = schema.table(id);
-    let relation = match schema.val_timestamp {
-        Some(split) if table.known_from != KnownFrom::Static => format!(
-            "SELECT * FROM ({}) WHERE relcast_known_at < to_timestamp_micros({split})",
-            known_relation(schema, id)
-        ),
-        _ => format!("SELECT * FROM {}", quoted(&table.name)),
+    let relation = match until {
+        Some(until) => known_at(schema, id, until),
+        None => format!("SELECT * FROM {}", quoted(&table.name)),
     };
-    statistics::of_relation(&database.context, &table.name, &relation, &table.columns).await
+    let counts =
+        statistics::of_relation(&database.context, &table.name, &relation, &table.columns).await?;
+    let columns = table.columns.iter().zip(&counts.columns);
+    Ok(columns.map(|(c, of_column)| infer::semantic_type(c, counts.rows, of_column)).collect())
 }
 
 fn check_declared_columns(table: &Table, says: &DeclaredTable) -> Result<(), CatalogError> {
@@ -363,18 +453,6 @@ fn check_declared_columns(table: &Table, says: &DeclaredTable) -> Result<(), Cat
         }
     }
     Ok(())
-}
-
-fn apply_declared(column: &mut Column, says: Option<&DeclaredColumn>) {
-    let Some(says) = says else { return };
-    if let Some(semantic) = says.semantic {
-        column.semantic = semantic;
-    }
-    if says.ignored {
-        column.semantic = SemanticType::Ignored;
-    }
-    column.planned = says.planned;
-    column.known_from = says.known_from.clone();
 }
 
 /// A semantic type as it is written in `relcast.yaml`.

@@ -71,6 +71,24 @@ pub enum CatalogError {
         /// What to do.
         hint: &'static str,
     },
+    /// `known_from` on a column that is read as soon as its row is known.
+    #[error(
+        "{}: column {table}.{column} is {role}, read as soon as its row is known, so known_from \
+         can't hold it back; {hint}",
+        .file.display()
+    )]
+    KnownFromOnKey {
+        /// The file that declares it.
+        file: PathBuf,
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// What it is to its row.
+        role: &'static str,
+        /// What to do.
+        hint: &'static str,
+    },
     /// A link to a table without a primary key.
     #[error("{}: {table}.{columns} points to {parent:?}, which has no primary key; declare one", .file.display())]
     NoPrimaryKey {

@@ -1,6 +1,8 @@
 //! From when on each row is known, as SQL.
 
-use crate::schema::{KnownFrom, Link, Schema, TableId};
+use arrow::datatypes::DataType;
+
+use crate::schema::{Column, KnownFrom, Link, Schema, TableId};
 use crate::sql::{key_equality, quoted};
 
 /// A query over the rows of a table, with all its columns plus `relcast_known_at`: the time from
@@ -11,6 +13,34 @@ use crate::sql::{key_equality, quoted};
 #[must_use]
 pub fn known_relation(schema: &Schema, table: TableId) -> String {
     relation(schema, table, &mut vec![table])
+}
+
+/// A query over what is known of a table at `until`, microseconds UTC: rows that are younger are
+/// left out, cells that are younger are NULL.
+pub(crate) fn known_at(schema: &Schema, table: TableId, until: i64) -> String {
+    let moment = format!("arrow_cast({until}, 'Timestamp(Microsecond, None)')");
+    let item = |column: &Column| {
+        let name = quoted(&column.name);
+        let own = matches!(column.data_type, DataType::Timestamp(_, _)) && !column.planned;
+        let from = column.known_from.as_ref().map(|from| quoted(from));
+        let conditions: Vec<String> = own
+            .then(|| name.clone())
+            .into_iter()
+            .chain(from)
+            .map(|time| format!("{time} <= {moment}"))
+            .collect();
+        match conditions.is_empty() {
+            true => name,
+            false => format!("CASE WHEN {} THEN {name} END AS {name}", conditions.join(" AND ")),
+        }
+    };
+    let items: Vec<String> = schema.table(table).columns.iter().map(item).collect();
+    let rows = known_relation(schema, table);
+    let known = match schema.table(table).known_from {
+        KnownFrom::Static => String::new(),
+        _ => format!(" WHERE relcast_known_at <= {moment}"),
+    };
+    format!("SELECT {} FROM ({rows}){known}", items.join(", "))
 }
 
 fn relation(schema: &Schema, table: TableId, path: &mut Vec<TableId>) -> String {

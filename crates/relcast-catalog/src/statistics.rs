@@ -59,7 +59,7 @@ pub(crate) async fn of_relation(
     columns: &[Column],
 ) -> Result<TableStatistics, CatalogError> {
     let failed = CatalogError::query(table);
-    let count = format!("SELECT count(*) AS n FROM {}", quoted(table));
+    let count = format!("SELECT count(*) AS n FROM ({relation})");
     let all_rows = AggregateRow::query(context, &count).await.map_err(&failed)?.count("n");
     let exact = all_rows <= EXACT_ROWS;
 

@@ -95,6 +95,46 @@ async fn rows_after_the_validation_split_change_no_semantic_type() {
 }
 
 #[tokio::test]
+async fn semantic_types_can_be_inferred_from_what_is_known_at_a_moment() {
+    // Twenty rows of January; later ones, and cells of the old ones that are known later.
+    let table = |later: bool| {
+        let mut text = "id,at,kind,note,paid_at,sum,size\n".to_owned();
+        for i in 1..=20 {
+            let (kind, day) = (["a", "b"][i % 2], i);
+            let (paid, sum, size) = match later {
+                true => (format!("2020-03-{day:02}"), format!("{i}.5"), "7"),
+                false => (String::new(), String::new(), "7"),
+            };
+            text.push_str(&format!("{i},2020-01-{day:02},{kind},same,{paid},{sum},{size}\n"));
+        }
+        for i in 21..=90 * usize::from(later) {
+            text.push_str(&format!("{i},2020-02-01,word {i},note {i},,{i},{i}\n"));
+        }
+        text
+    };
+    let yaml = "tables:\n  bills:\n    primary_key: id\n    time_column: at\n    foreign_keys: {}\n    \
+        columns: { sum: { known_from: paid_at }, size: { type: numerical } }\n";
+    let until = relcast_catalog::parse_time("2020-01-31").unwrap();
+    let mut types = Vec::new();
+    for later in [false, true] {
+        let text = table(later);
+        let folder = folder(&[("bills.csv", text.as_str()), ("relcast.yaml", yaml)]);
+        let database = database(folder.path()).await;
+        let catalog = load(&database, None).await.unwrap();
+        let schema = catalog.schema_known_at(&database, until).await.unwrap();
+        let of = |schema: &relcast_catalog::Schema| {
+            schema.tables[0].columns.iter().map(|c| c.semantic).collect::<Vec<_>>()
+        };
+        types.push((of(&schema), of(&catalog.schema)));
+    }
+    use SemanticType::{Categorical, Ignored, Key, Numerical, Text, Timestamp};
+    let known = [Key, Timestamp, Categorical, Ignored, Ignored, Ignored, Numerical];
+    assert_eq!(types[0].0, known);
+    assert_eq!(types[1].0, known);
+    assert_eq!(types[1].1, [Key, Timestamp, Text, Text, Timestamp, Numerical, Numerical]);
+}
+
+#[tokio::test]
 async fn composite_keys_are_lists_and_links_name_columns_with_commas() {
     let files = [
         ("seats.csv", "hall,seat,price\n1,1,5\n1,2,6\n2,1,7\n"),
@@ -158,6 +198,26 @@ async fn wrong_names_are_errors_with_the_nearest_name() {
             "orders",
         ),
         ("val_timestamp: soon", "val_timestamp", "2020-01-31"),
+        (
+            "tables: { orders: { columns: { order_id: { known_from: updated_at } } } }",
+            "orders.order_id is its primary key",
+            "time_column",
+        ),
+        (
+            "tables: { orders: { columns: { customer_id: { known_from: updated_at } } } }",
+            "orders.customer_id is a foreign key",
+            "foreign_keys without this one",
+        ),
+        (
+            "tables: { orders: { time_column: created_at, columns: { created_at: { known_from: updated_at } } } }",
+            "orders.created_at is its time column",
+            "the later of the two",
+        ),
+        (
+            "tables: { orders: { end_time_column: due, columns: { due: { known_from: updated_at } } } }",
+            "orders.due is its end time column",
+            "leave one of the two out",
+        ),
     ];
     for (yaml, what, hint) in cases {
         let message = error_of(&with(yaml)).await;

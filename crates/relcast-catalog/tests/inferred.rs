@@ -5,6 +5,7 @@
 mod common;
 
 use common::{database, folder, try_load};
+use relcast_catalog::FindingKind;
 use relcast_catalog::{KnownFrom, SemanticType, inspect, load};
 
 fn shop() -> Vec<(&'static str, String)> {
@@ -147,6 +148,29 @@ async fn text_keys_match_numbers_and_it_is_reported() {
     let link = &inspection.links[0];
     assert_eq!((link.edges, link.nulls, link.dangling), (2, 1, 1));
     assert!(link.types_differ.as_deref().unwrap().contains("Utf8"));
+    let is_null = |f: &&relcast_catalog::Finding| f.kind == FindingKind::NullLink;
+    let null = inspection.findings.iter().find(is_null).unwrap();
+    assert_eq!((null.column.as_deref(), null.count), (Some("user_id"), Some(1)));
+}
+
+#[tokio::test]
+async fn columns_overwritten_in_place_are_suspects_in_static_tables_too() {
+    let files = [
+        ("users.csv", "user_id,status,name,total_spent\n1,a,x,2.5\n2,b,y,3.5\n3,a,z,4.5\n"),
+        ("visits.csv", "id,user_id,at,state\n1,1,2020-01-01,on\n2,3,2020-01-02,off\n"),
+        (
+            "relcast.yaml",
+            "tables:\n  users: { primary_key: user_id, time_column: null }\n  visits: { primary_key: id, time_column: at }\n",
+        ),
+    ];
+    let folder = folder(&files);
+    let database = database(folder.path()).await;
+    let catalog = load(&database, None).await.unwrap();
+    let inspection = inspect(&database, &catalog).await.unwrap();
+    let suspects = inspection.findings.iter().filter(|f| f.kind == FindingKind::Overwritten);
+    let suspects: Vec<(&str, &str)> =
+        suspects.map(|f| (f.table.as_str(), f.column.as_deref().unwrap())).collect();
+    assert_eq!(suspects, [("users", "status"), ("users", "total_spent"), ("visits", "state")]);
 }
 
 #[tokio::test]

@@ -5,16 +5,21 @@ use std::sync::Arc;
 use moka::future::Cache;
 use relcast_catalog::Catalog;
 use relcast_connect::Database;
+use relcast_query::Cutoffs;
 
 use crate::error::EngineError;
 use crate::registry::Registry;
 use crate::stored::StoredModel;
-use crate::work::Scorer;
+use crate::work::{Scorer, known_until};
 
 /// Bytes of encoded rows and weights that are kept ready between statements.
 const WARM_BYTES: u64 = 4 << 30;
+/// Moments of models that are remembered.
+const MOMENTS: u64 = 10_000;
 
 /// A database, its schema and its registry, with the models used lately kept ready.
+///
+/// The data do not change while they are open, so what was found out about them stays true.
 #[derive(Debug)]
 pub struct Engine {
     /// The models and what was run.
@@ -23,34 +28,48 @@ pub struct Engine {
     pub database: Database,
     /// What the tables mean.
     pub catalog: Catalog,
-    scorers: Cache<Warm, Arc<Scorer>>,
+    newest: Cache<ModelId, i64>,
+    known_until: Cache<(ModelId, i64), i64>,
+    scorers: Cache<(ModelId, i64), Arc<Scorer>>,
 }
 
-/// What a scorer depends on.
+/// A version of a model, told from another that had its name and number before.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Warm {
-    model: String,
+struct ModelId {
+    name: String,
     version: i64,
     checksum: String,
-    known_until: Option<i64>,
+}
+
+impl ModelId {
+    fn of(model: &StoredModel) -> Self {
+        let (name, checksum) = (model.name.clone(), model.checksum.clone());
+        Self { name, version: model.version, checksum }
+    }
 }
 
 impl Engine {
     /// An engine over an opened database.
     #[must_use]
     pub fn new(registry: Registry, database: Database, catalog: Catalog) -> Self {
-        // Weights are counted in KiB: moka counts in 32 bits.
-        let weigh = |_: &Warm, scorer: &Arc<Scorer>| {
+        // Bytes are counted in KiB: moka counts in 32 bits.
+        let weigh = |_: &(ModelId, i64), scorer: &Arc<Scorer>| {
             u32::try_from(scorer.bytes() / 1024).unwrap_or(u32::MAX)
         };
-        let scorers = Cache::builder().max_capacity(WARM_BYTES / 1024).weigher(weigh).build();
-        Self { registry, database, catalog, scorers }
+        Self {
+            registry,
+            database,
+            catalog,
+            newest: Cache::new(MOMENTS),
+            known_until: Cache::new(MOMENTS),
+            scorers: Cache::builder().max_capacity(WARM_BYTES / 1024).weigher(weigh).build(),
+        }
     }
 
     /// Reads a registered model; the default version if none is named.
     ///
     /// # Errors
-    /// If there is no such model, or its artefact is damaged.
+    /// If there is no such model, its artefact is damaged, or the schema has changed since.
     pub async fn stored(
         &self,
         model: &str,
@@ -63,6 +82,19 @@ impl Engine {
         Ok(Arc::new(stored))
     }
 
+    /// The newest time in what the model's target reads: microseconds, UTC.
+    ///
+    /// # Errors
+    /// If the tables cannot be read.
+    pub async fn newest_time(&self, model: &StoredModel) -> Result<i64, EngineError> {
+        let found = self.newest.try_get_with(ModelId::of(model), async {
+            let plan = model.question.plan(&model.schema, &model.set)?;
+            let newest = plan.newest_time(&self.database.context, None).await?;
+            Ok::<_, EngineError>(newest.unwrap_or(model.cutoffs.data_end))
+        });
+        found.await.map_err(EngineError::Shared)
+    }
+
     /// `model` ready to score at `cutoff`, from the cache where it was used before.
     ///
     /// # Errors
@@ -72,26 +104,19 @@ impl Engine {
         model: &Arc<StoredModel>,
         cutoff: i64,
     ) -> Result<Arc<Scorer>, EngineError> {
-        // Cutoffs within the data see the same graph; later ones one each.
+        let id = ModelId::of(model);
         let newest = self.newest_time(model).await?;
-        let key = Warm {
-            model: model.name.clone(),
-            version: model.version,
-            checksum: model.checksum.clone(),
-            known_until: Some(cutoff).filter(|cutoff| newest.is_none_or(|n| n < *cutoff)),
-        };
-        let opened = self.scorers.try_get_with(key, async {
-            let home = self.registry.home();
-            let schema = &self.catalog.schema;
-            Scorer::open(home, &self.database, schema, model.clone(), Some(cutoff))
-                .await
-                .map(Arc::new)
+        let until = self.known_until.try_get_with((id.clone(), cutoff), async {
+            let plan = model.question.plan(&model.schema, &model.set)?;
+            let cutoffs = Cutoffs { data_end: newest, ..model.cutoffs.clone() };
+            known_until(&self.database.context, &plan, &cutoffs, cutoff).await
         });
-        opened.await.map_err(|error| EngineError::Shared(error))
-    }
-
-    async fn newest_time(&self, model: &StoredModel) -> Result<Option<i64>, EngineError> {
-        let plan = model.question.plan(&model.schema, &model.set)?;
-        Ok(plan.newest_time(&self.database.context).await?)
+        let until = until.await.map_err(EngineError::Shared)?;
+        let opened = self.scorers.try_get_with((id, until), async {
+            let (home, schema) = (self.registry.home(), &self.catalog.schema);
+            let model = model.clone();
+            Scorer::open(home, &self.database, schema, model, Some(cutoff)).await.map(Arc::new)
+        });
+        opened.await.map_err(EngineError::Shared)
     }
 }

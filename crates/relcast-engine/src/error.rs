@@ -94,6 +94,9 @@ pub enum EngineError {
         /// What is wrong with it.
         message: String,
     },
+    /// The tables could not be read for what their columns mean.
+    #[error(transparent)]
+    Catalog(#[from] relcast_catalog::CatalogError),
     /// A query could not be read, bound or run.
     #[error(transparent)]
     Query(#[from] relcast_query::QueryError),
@@ -176,9 +179,6 @@ pub enum EngineError {
     /// Work that several waited for failed.
     #[error(transparent)]
     Shared(Arc<EngineError>),
-    /// The schema could not be read.
-    #[error(transparent)]
-    Catalog(#[from] relcast_catalog::CatalogError),
     /// A document's name cannot be a file name of an artefact.
     #[error("\"{name}\" cannot be the name of a document in an artefact")]
     DocumentName {

@@ -3,110 +3,15 @@
 
 mod common;
 
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
-use arrow::compute::{concat_batches, take};
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::array::RecordBatch;
+use common::future::{Future, rewrite};
 use common::{Bench, bits};
-use datafusion::parquet::arrow::ArrowWriter;
-use relcast_catalog::{KnownFrom, TableId, known_relation, parse_time, quoted};
+use relcast_catalog::{SemanticType, parse_time};
+use relcast_engine::shop;
 use relcast_engine::work::{PredictAt, Question};
-use relcast_testkit::{Permute, Random, data_dir, warehouse_churn};
-
-/// What is done to the rows known later than a moment.
-#[derive(Clone, Copy, PartialEq)]
-enum Future {
-    /// Their values are shuffled column by column, a random half of them is deleted.
-    Scrambled,
-    /// They are all deleted.
-    Gone,
-}
-
-/// Writes `source` anew into `target` with its rows in another order, and with those known after
-/// `moment` changed.
-async fn rewrite(source: &Path, target: &Path, change: Option<(i64, Future)>) {
-    let scratch = tempfile::tempdir().unwrap();
-    let bench = Bench::open(source, scratch.path(), 2).await;
-    let schema = &bench.catalog.schema;
-    copy_documents(source, target);
-    let mut random = Random::new(7);
-    for (id, table) in (0u32..).map(TableId).zip(&schema.tables) {
-        let (relation, time) = match &table.known_from {
-            KnownFrom::Static => (quoted(&table.name), None),
-            KnownFrom::TimeColumn(column) => (quoted(&table.name), Some(column.clone())),
-            KnownFrom::Parents(_) => {
-                (format!("({})", known_relation(schema, id)), Some("relcast_known_at".to_owned()))
-            }
-        };
-        let time = time.map_or("NULL".to_owned(), |t| format!("x.{}", quoted(&t)));
-        let sql = format!(
-            "SELECT x.*, arrow_cast({time}, 'Timestamp(Microsecond, None)') AS \"known\" FROM {relation} AS x"
-        );
-        let rows = bench.database.context.sql(&sql).await.unwrap().collect().await.unwrap();
-        let rows = concat_batches(&rows[0].schema(), &rows).unwrap();
-        let columns: Vec<usize> =
-            table.columns.iter().map(|c| rows.schema().index_of(&c.name).unwrap()).collect();
-        let known = rows.column(rows.num_columns() - 1).as_primitive::<TimestampMicrosecondType>();
-        let is_future = |row: usize| change.is_some_and(|(moment, _)| known.value(row) > moment);
-        let (future, mut kept): (Vec<u32>, Vec<u32>) =
-            (0..rows.num_rows() as u32).partition(|row| is_future(*row as usize));
-        random.shuffle(&mut kept);
-        let mut parts = vec![taken(&rows, &columns, &kept)];
-        if change.is_some_and(|(_, future)| future == Future::Scrambled) {
-            let half: Vec<u32> = future.into_iter().filter(|_| random.chance(0.5)).collect();
-            parts.push(scrambled(&taken(&rows, &columns, &half), &table.primary_key, &mut random));
-        }
-        let batch = concat_batches(&parts[0].schema(), &parts).unwrap();
-        write(&batch, source, target, &table.name);
-    }
-}
-
-fn taken(rows: &RecordBatch, columns: &[usize], positions: &[u32]) -> RecordBatch {
-    let positions = UInt32Array::from(positions.to_vec());
-    let rows = rows.project(columns).unwrap();
-    let columns: Vec<ArrayRef> =
-        rows.columns().iter().map(|c| take(c, &positions, None).unwrap()).collect();
-    RecordBatch::try_new(rows.schema(), columns).unwrap()
-}
-
-/// Every column but the key in an order of its own.
-fn scrambled(rows: &RecordBatch, key: &[String], random: &mut Random) -> RecordBatch {
-    let schema = rows.schema();
-    let columns = rows.columns().iter().zip(schema.fields()).map(|(values, field)| {
-        if key.contains(field.name()) {
-            return values.clone();
-        }
-        let mut order: Vec<u32> = (0..rows.num_rows() as u32).collect();
-        random.shuffle(&mut order);
-        take(values, &UInt32Array::from(order), None).unwrap()
-    });
-    RecordBatch::try_new(rows.schema(), columns.collect()).unwrap()
-}
-
-fn write(batch: &RecordBatch, source: &Path, target: &Path, table: &str) {
-    let folder = if source.join("db").is_dir() { target.join("db") } else { target.to_owned() };
-    fs::create_dir_all(&folder).unwrap();
-    let file = File::create(folder.join(format!("{table}.parquet"))).unwrap();
-    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
-    writer.write(batch).unwrap();
-    writer.close().unwrap();
-}
-
-/// Manifests and yaml files, with the folders they lie in.
-fn copy_documents(source: &Path, target: &Path) {
-    fs::create_dir_all(target).unwrap();
-    for entry in fs::read_dir(source).unwrap() {
-        let path = entry.unwrap().path();
-        let to = target.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy_documents(&path, &to);
-        } else if path.extension().is_some_and(|e| e == "yaml") {
-            fs::copy(&path, to).unwrap();
-        }
-    }
-}
+use relcast_testkit::{DAY, Permute, Random, Table, data_dir, date_micros, warehouse_churn};
 
 async fn predictions(source: &Path, home: &Path, at: i64) -> (RecordBatch, Vec<u64>) {
     let bench = Bench::open(source, home, 2).await;
@@ -127,6 +32,19 @@ async fn weights(source: &Path, question: &str, set: &[(&str, &str)], threads: u
     };
     bench.train(&question, set).await;
     bench.stored().await.weights.0.clone()
+}
+
+/// Checks that predictions at `at` with the model of `home` stay, bit by bit, whatever comes later.
+async fn check_predictions(source: &Path, home: &Path, at: i64) {
+    let before = predictions(source, home, at).await;
+    assert!(!before.1.is_empty());
+    for future in [Future::Changed, Future::Gone] {
+        let changed = tempfile::tempdir().unwrap();
+        rewrite(source, changed.path(), Some((at, future))).await;
+        let after = predictions(changed.path(), home, at).await;
+        assert_eq!(before.0, after.0);
+        assert!(before.1 == after.1, "predictions moved");
+    }
 }
 
 struct Warehouses {
@@ -153,22 +71,14 @@ fn warehouses() -> Warehouses {
 const QUICK: [(&str, &str); 2] = [("epochs", "2"), ("max_train_rows", "2000")];
 
 #[tokio::test]
-async fn predictions_do_not_move_when_the_future_is_scrambled_or_gone() {
+async fn predictions_do_not_move_when_the_future_is_another_or_gone() {
     let shop = warehouses();
     let home = tempfile::tempdir().unwrap();
     let bench = Bench::open(&shop.source, home.path(), 2).await;
     bench.train(&Question::Query(shop.query.clone()), &QUICK).await;
     // Not at the time of a row, and not on the grid of the cutoffs.
     for at in [shop.val - 1_234_567, shop.test + 1_234_567_890] {
-        let before = predictions(&shop.source, home.path(), at).await;
-        assert!(before.1.len() > 1000);
-        for future in [Future::Scrambled, Future::Gone] {
-            let changed = tempfile::tempdir().unwrap();
-            rewrite(&shop.source, changed.path(), Some((at, future))).await;
-            let after = predictions(changed.path(), home.path(), at).await;
-            assert_eq!(before.0, after.0);
-            assert!(before.1 == after.1, "predictions moved");
-        }
+        check_predictions(&shop.source, home.path(), at).await;
     }
 }
 
@@ -180,12 +90,8 @@ async fn a_change_of_the_past_moves_predictions() {
     bench.train(&Question::Query(shop.query.clone()), &QUICK).await;
     let before = predictions(&shop.source, home.path(), shop.test).await;
     let changed = tempfile::tempdir().unwrap();
-    rewrite(
-        &shop.source,
-        changed.path(),
-        Some((shop.test - 30 * relcast_testkit::DAY, Future::Scrambled)),
-    )
-    .await;
+    let month_before = Some((shop.test - 30 * DAY, Future::Changed));
+    rewrite(&shop.source, changed.path(), month_before).await;
     let after = predictions(changed.path(), home.path(), shop.test).await;
     assert!(before.1 != after.1);
 }
@@ -195,13 +101,110 @@ async fn weights_do_not_depend_on_the_test_split_on_row_order_or_on_threads() {
     let shop = warehouses();
     let original = weights(&shop.source, &shop.query, &QUICK, 2).await;
     let changed = tempfile::tempdir().unwrap();
-    rewrite(&shop.source, changed.path(), Some((shop.test, Future::Scrambled))).await;
+    rewrite(&shop.source, changed.path(), Some((shop.test, Future::Changed))).await;
     assert!(original == weights(changed.path(), &shop.query, &QUICK, 1).await, "weights moved");
     let reordered = tempfile::tempdir().unwrap();
     rewrite(&shop.source, reordered.path(), None).await;
     assert!(original == weights(reordered.path(), &shop.query, &QUICK, 2).await, "weights moved");
     let seeded = [QUICK[0], QUICK[1], ("seed", "1")];
     assert!(original != weights(&shop.source, &shop.query, &seeded, 2).await);
+}
+
+/// The demonstration shop has cells that become known later, planned ones, and rows that are known
+/// with others.
+#[tokio::test]
+async fn cells_younger_than_their_row_do_not_leak() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = directory.path().join("shop");
+    let summary = shop::generate(&source, 3).unwrap();
+    let test = summary.end - 120 * DAY;
+    let query = format!(
+        "{} WITH (val_timestamp = '2024-05-01', test_timestamp = '{}', num_eval_timestamps = 1)",
+        shop::CHURN_QUERY,
+        relcast_catalog::format_time(test)
+    );
+    let set = [("epochs", "1"), ("max_train_rows", "600")];
+    let home = tempfile::tempdir().unwrap();
+    let bench = Bench::open(&source, home.path(), 2).await;
+    bench.train(&Question::Query(query.clone()), &set).await;
+    check_predictions(&source, home.path(), test - 1_234_567).await;
+
+    let changed = tempfile::tempdir().unwrap();
+    rewrite(&source, changed.path(), Some((test, Future::Changed))).await;
+    let retrained = weights(changed.path(), &query, &set, 2).await;
+    assert!(bench.stored().await.weights.0 == retrained, "weights moved");
+}
+
+/// Customers who order from January to August only, for three years; nothing is declared.
+///
+/// Until mid-2022 every note is the same and every channel one of three.
+fn seasons(directory: &Path) {
+    let mut random = Random::new(5);
+    let customers = 120;
+    let orders: Vec<(usize, i64)> = [2020, 2021, 2022]
+        .into_iter()
+        .flat_map(|year| (0..2000).map(move |i| (year, i)))
+        .map(|(year, _)| {
+            let within = random.below(240) as i64 * DAY + random.below(DAY as usize) as i64;
+            (random.below(customers), date_micros(year, 1, 1) + within)
+        })
+        .collect();
+    let channel = |i: usize| ["web", "shop", "phone"][i % 3];
+    Table::new("customers")
+        .int("customer_id", 1..=customers as i64)
+        .time("joined_at", (0..customers as i64).map(|i| Some(date_micros(2020, 1, 1) + i * DAY)))
+        .text("city", (0..customers).map(|i| ["Rome", "Oslo"][i % 2]))
+        .write(directory)
+        .unwrap();
+    Table::new("orders")
+        .int("order_id", 1..=orders.len() as i64)
+        .int("customer_id", orders.iter().map(|o| o.0 as i64 + 1))
+        .time("ordered_at", orders.iter().map(|o| Some(o.1)))
+        .text("channel", (0..orders.len()).map(channel))
+        .text("note", orders.iter().map(|_| "none"))
+        .write(directory)
+        .unwrap();
+}
+
+const SEASONS_QUERY: &str = "PREDICT COUNT(orders.*, 0, 30, days) > 0 \
+     FOR EACH customers.customer_id WITH (val_timestamp = '2022-03-01', \
+     test_timestamp = '2022-06-01', num_eval_timestamps = 2)";
+
+#[tokio::test]
+async fn later_rows_have_no_say_in_what_a_column_means() {
+    let source = tempfile::tempdir().unwrap();
+    seasons(source.path());
+    let changed = tempfile::tempdir().unwrap();
+    let test = parse_time("2022-06-01").unwrap();
+    rewrite(source.path(), changed.path(), Some((test, Future::Changed))).await;
+    let mut types = Vec::new();
+    for source in [source.path(), changed.path()] {
+        let home = tempfile::tempdir().unwrap();
+        let schema = Bench::open(source, home.path(), 2).await.catalog.schema;
+        let orders = schema.table(schema.find_table("orders").unwrap());
+        assert_eq!((schema.links.len(), orders.time_column.as_deref()), (1, Some("ordered_at")));
+        let of = |name: &str| orders.find_column(name).unwrap().semantic;
+        types.push([of("channel"), of("note")]);
+    }
+    assert_eq!(types[0], [SemanticType::Categorical, SemanticType::Ignored]);
+    assert_eq!(types[1], [SemanticType::Text, SemanticType::Text], "over all rows they changed");
+    let set = [("epochs", "1"), ("max_train_rows", "1000")];
+    let original = weights(source.path(), SEASONS_QUERY, &set, 2).await;
+    assert!(original == weights(changed.path(), SEASONS_QUERY, &set, 2).await, "weights moved");
+}
+
+#[tokio::test]
+async fn predictions_between_seasons_do_not_tell_whether_there_is_another_season() {
+    let source = tempfile::tempdir().unwrap();
+    seasons(source.path());
+    let home = tempfile::tempdir().unwrap();
+    let bench = Bench::open(source.path(), home.path(), 2).await;
+    let set = [("epochs", "1"), ("max_train_rows", "1000")];
+    bench.train(&Question::Query(SEASONS_QUERY.to_owned()), &set).await;
+    let last = date_micros(2021, 1, 1) + 240 * DAY;
+    for days in [10, 75] {
+        check_predictions(source.path(), home.path(), last + days * DAY).await;
+    }
 }
 
 #[tokio::test]
@@ -212,17 +215,11 @@ async fn a_real_database_does_not_leak() {
     let bench = Bench::open(&source, home.path(), 2).await;
     bench.train(&bench.task("driver-top3"), &set).await;
     let at = parse_time("2011-07-16 12:34:56").unwrap();
-    let before = predictions(&source, home.path(), at).await;
-    assert!(!before.1.is_empty());
-    let changed = tempfile::tempdir().unwrap();
-    rewrite(&source, changed.path(), Some((at, Future::Scrambled))).await;
-    let after = predictions(changed.path(), home.path(), at).await;
-    assert_eq!(before.0, after.0);
-    assert!(before.1 == after.1, "predictions moved");
+    check_predictions(&source, home.path(), at).await;
 
     let test = bench.catalog.schema.test_timestamp.unwrap();
     let changed = tempfile::tempdir().unwrap();
-    rewrite(&source, changed.path(), Some((test, Future::Scrambled))).await;
+    rewrite(&source, changed.path(), Some((test, Future::Changed))).await;
     let retrained = weights(changed.path(), "driver-top3", &set, 2).await;
     assert!(bench.stored().await.weights.0 == retrained, "weights moved");
 }

@@ -27,7 +27,7 @@ use crate::mmap::map;
 const MAGIC: &str = "relcast-graph";
 
 /// The format of the files and their byte order; another one is not read.
-const FORMAT: &str = if cfg!(target_endian = "little") { "2-le" } else { "2-be" };
+const FORMAT: &str = if cfg!(target_endian = "little") { "3-le" } else { "3-be" };
 
 /// The file that tells what the others hold.
 pub const META: &str = "graph.meta";
@@ -60,7 +60,7 @@ impl GraphReport {
 pub struct TableReport {
     /// Rows in the graph.
     pub rows: usize,
-    /// Rows left out because their time is NULL.
+    /// Rows left out because their time is NULL, their own or that of all their parents.
     pub without_time: usize,
     /// Rows beyond the first of each primary key, those left out included.
     pub duplicate_keys: usize,

@@ -321,6 +321,26 @@ async fn arithmetic_is_real_and_never_divides_by_zero() {
 }
 
 #[tokio::test]
+async fn between_takes_any_operand() {
+    let count = |condition: &str| format!("COUNT(orders.* WHERE {condition}, 0, 10)");
+    let all = each("COUNT(orders.*, 0, 10)").await;
+    let case = "CASE WHEN status = 'done' AND gift = 0 THEN 5 ELSE 1 END";
+    assert_eq!(
+        each(&count(&format!("{case} BETWEEN 4 AND 6"))).await,
+        ["1:1", "2:0", "3:0", "4:0"]
+    );
+    assert_eq!(
+        each(&count(&format!("{case} NOT BETWEEN 4 AND 6"))).await,
+        ["1:1", "2:1", "3:0", "4:0"]
+    );
+    assert_eq!(each(&count("'a AND b' BETWEEN 'a' AND 'b AND c'")).await, all);
+    assert_eq!(
+        each(&count("status BETWEEN 'a AND b' AND 'm AND n'")).await,
+        ["1:1", "2:1", "3:0", "4:0"]
+    );
+}
+
+#[tokio::test]
 async fn conditions_choose_rows_by_their_cells_and_their_parents() {
     let count = |condition: &str| format!("COUNT(items.* WHERE {condition}, 0, 10)");
     assert_eq!(each(&count("quantity > 1")).await, ["1:2", "2:1", "3:0", "4:0"]);
@@ -368,7 +388,31 @@ async fn composite_keys_are_keys() {
     let sql = "PREDICT SUM(stockings.pieces, 0, 10) FOR EACH shelves.(shop, shelf) WITH (entities = 'all')";
     assert_eq!(labels(sql).await, ["1:1:3", "1:2:4", "2:1:0"]);
     let swapped = "PREDICT SUM(stockings.pieces, 0, 10) FOR EACH shelves.(shelf, shop) WITH (entities = 'all')";
-    assert_eq!(labels(swapped).await, ["1:1:3", "1:2:0", "2:1:4"]);
+    assert_eq!(labels(swapped).await, labels(sql).await);
+}
+
+#[tokio::test]
+async fn the_order_of_a_composite_key_in_for_says_only_how_its_keys_are_written() {
+    let seeds = async |entity: &str| {
+        let sql =
+            format!("PREDICT SUM(stockings.pieces, 0, 10) FOR {entity} WITH (entities = 'all')");
+        let plan = plan(&sql, &shop());
+        assert_eq!(plan.entity_columns, ["shop", "shelf"]);
+        let seeds = plan.seeds(&shop_session(), at("2020-01-10")).await.unwrap();
+        let entities = plan.entities(&shop_session(), at("2020-01-10")).await.unwrap();
+        (text(&seeds, 0), text(&entities, 0))
+    };
+    let (rows, entities) = seeds("shelves.(shelf, shop) IN ((2, 1))").await;
+    assert_eq!(rows, ["2020-01-10T00:00:00:1:2:true:true"]);
+    assert_eq!(entities, ["1:2"]);
+    let select = "SELECT shelf, shop FROM shelves WHERE width > 10";
+    let (rows, entities) = seeds(&format!("shelves.(shelf, shop) IN ({select})")).await;
+    let expected = ["1:2", "2:1"].map(|key| format!("2020-01-10T00:00:00:{key}:true:true"));
+    assert_eq!(rows, expected);
+    assert_eq!(entities, ["1:2", "2:1"]);
+    let select = "SELECT shelf, shop, '2020-01-20' FROM shelves WHERE shop = 2";
+    let (rows, _) = seeds(&format!("shelves.(shelf, shop) IN ({select})")).await;
+    assert_eq!(rows, ["2020-01-20T00:00:00:2:1:true:true"]);
 }
 
 #[tokio::test]
@@ -404,7 +448,10 @@ async fn cells_younger_than_the_cutoff_are_null_in_where() {
     status.known_from = Some("delivered".to_owned());
     let mut delivered = table_mut(&mut schema, "orders").columns[2].clone();
     delivered.name = "delivered".to_owned();
-    table_mut(&mut schema, "orders").columns.push(delivered);
+    let mut invoiced = delivered.clone();
+    invoiced.name = "invoiced".to_owned();
+    invoiced.known_from = Some("delivered".to_owned());
+    table_mut(&mut schema, "orders").columns.extend([delivered, invoiced]);
     let context = shop_session();
     for table in ["customers", "orders"] {
         context.deregister_table(table).unwrap();
@@ -419,6 +466,7 @@ async fn cells_younger_than_the_cutoff_are_null_in_where() {
             ("placed", days(&[Some(5), Some(6)])),
             ("status", common::texts(&[Some("done"), Some("done")])),
             ("delivered", days(&[Some(9), Some(20)])),
+            ("invoiced", days(&[Some(7), Some(7)])),
         ],
     );
     let labels = |condition: &str, schema: &Schema| {
@@ -431,6 +479,7 @@ async fn cells_younger_than_the_cutoff_are_null_in_where() {
         ("status = 'done'", vec!["1:0"]),
         ("delivered IS NOT NULL", vec!["1:0"]),
         ("status IS NULL", vec!["2:0"]),
+        ("invoiced BETWEEN 2020-01-01 AND 2020-02-01", vec!["1:0"]),
     ] {
         let (plan, context) = labels(condition, &schema);
         assert_eq!(
@@ -618,6 +667,33 @@ async fn explain_labels_counts_rows_and_entities() {
         "{}",
         explanation.to_text()
     );
+}
+
+#[tokio::test]
+async fn explain_labels_splits_an_untimed_table_as_its_rows_are() {
+    let (schema, context) = (shop(), session());
+    let ids: Vec<i64> = (0..200).collect();
+    let price = ids.iter().map(|i| Some(*i as f64)).collect::<Vec<_>>();
+    register(&context, "products", vec![("id", keys(&ids)), ("price", common::floats(&price))]);
+    for name in ["orders", "reviews", "referrals", "posts", "stockings"] {
+        let table = schema.table(schema.find_table(name).unwrap());
+        let time = table.time_column.as_deref().unwrap();
+        register(&context, name, vec![("id", keys(&[1])), (time, days(&[Some(1)]))]);
+    }
+    let plan = plan("PREDICT products.price > 99 FOR EACH products.id", &schema);
+    let explanation = plan.explain_labels(&context, &schema).await.unwrap();
+    let cutoffs = plan.cutoffs(&context, &schema).await.unwrap();
+    let (mut rows, mut positives) = (0, 0.0);
+    for split in &explanation.splits {
+        let found = plan.split_rows(&context, &cutoffs, split.split).await.unwrap();
+        assert_eq!(split.rows, found.num_rows() as u64);
+        let once = &split.cutoffs[0];
+        let trues = found.column(2).as_boolean().true_count() as f64;
+        assert_eq!((once.rows, once.total), (split.rows, Some(trues)));
+        assert_eq!(once.mean, Some(trues / split.rows as f64));
+        (rows, positives) = (rows + split.rows, positives + trues);
+    }
+    assert_eq!((rows, positives), (200, 100.0));
 }
 
 #[test]

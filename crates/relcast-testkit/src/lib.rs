@@ -8,6 +8,7 @@ mod auroc;
 mod error;
 mod label_file;
 mod random;
+mod random_database;
 mod real_data;
 mod second_order;
 mod table;
@@ -17,6 +18,7 @@ pub use auroc::auroc_by_pairs;
 pub use error::TestkitError;
 pub use label_file::{FileLabel, read_label_file};
 pub use random::Random;
+pub use random_database::{RandomDatabase, RandomRow, RandomTable};
 pub use real_data::data_dir;
 pub use second_order::{
     untimed_items_control, untimed_items_leak, upgraded_at_control, upgraded_at_leak,

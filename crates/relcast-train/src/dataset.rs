@@ -42,7 +42,7 @@ impl LabelSplits {
     /// Runs the label plan for every cutoff of every split.
     ///
     /// # Errors
-    /// Of the query; or no label row to learn from, or a label with one class only.
+    /// Of the query.
     pub async fn read(
         ctx: &SessionContext,
         plan: &LabelPlan,
@@ -53,6 +53,32 @@ impl LabelSplits {
             validation: plan.label_rows(ctx, &cutoffs.val).await?,
             test: plan.label_rows(ctx, &cutoffs.test).await?,
         })
+    }
+
+    /// Refuses labels that are infinite or not a number: nothing can be learnt from or judged by
+    /// them.
+    ///
+    /// # Errors
+    /// [`TrainError::Labels`] with the split and their number.
+    pub fn check_finite(&self) -> Result<(), TrainError> {
+        let splits =
+            [("train", &self.train), ("validation", &self.validation), ("test", &self.test)];
+        for (split, rows) in splits {
+            let labels = label_column(rows)?;
+            if !labels.data_type().is_floating() {
+                continue;
+            }
+            let values = numbers(labels)?;
+            let count = values.iter().filter(|v| !v.is_finite()).count();
+            if count > 0 {
+                return Err(TrainError::Labels(format!(
+                    "{count} of {} {split} labels are infinite or not a number (NaN); leave such rows \
+                     out with a condition of the aggregate or ASSUMING, or mend the column in the source",
+                    values.len()
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// All rows of the three splits.
@@ -81,7 +107,7 @@ pub fn task_of(kind: &TaskType, train: &RecordBatch) -> Result<Task, TrainError>
         TaskType::Regression => {
             let mut values = numbers(labels)?;
             values.sort_unstable_by(f64::total_cmp);
-            let deviation = crate::metrics::sample_std(&values).filter(|s| *s > 0.0).unwrap_or(1.0);
+            let deviation = crate::metrics::sample_std(&values).unwrap_or(0.0);
             Task::Regression { deviation, scale: RobustScale::learn(&values) }
         }
         TaskType::Multiclass => {
@@ -99,8 +125,9 @@ pub fn task_of(kind: &TaskType, train: &RecordBatch) -> Result<Task, TrainError>
     };
     let one_value = match &task {
         Task::Multiclass { classes } => classes.len() < 2,
-        Task::Binary => numbers(labels)?.windows(2).all(|pair| pair[0] == pair[1]),
-        Task::Regression { .. } => false,
+        Task::Binary | Task::Regression { .. } => {
+            numbers(labels)?.windows(2).all(|pair| pair[0] == pair[1])
+        }
     };
     if one_value {
         return Err(TrainError::Labels(
@@ -269,4 +296,47 @@ fn label_column(rows: &RecordBatch) -> Result<&ArrayRef, TrainError> {
 
 fn numbers(labels: &ArrayRef) -> Result<Vec<f64>, TrainError> {
     Ok(cast(labels, &DataType::Float64)?.as_primitive::<Float64Type>().values().to_vec())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use arrow::array::{Float64Array, Int64Array};
+
+    fn rows(labels: &[f64]) -> RecordBatch {
+        let count = labels.len();
+        let cutoffs = TimestampMicrosecondArray::from_value(0, count);
+        let keys = Int64Array::from_iter_values(0..count as i64);
+        let columns: [(&str, ArrayRef); 3] = [
+            ("cutoff", Arc::new(cutoffs)),
+            ("id", Arc::new(keys)),
+            ("label", Arc::new(Float64Array::from(labels.to_vec()))),
+        ];
+        RecordBatch::try_from_iter(columns).unwrap()
+    }
+
+    #[test]
+    fn labels_of_one_value_are_nothing_to_learn_from() {
+        for kind in [TaskType::Regression, TaskType::Binary] {
+            for labels in [&[1.0, 1.0, 1.0][..], &[1.0]] {
+                let error = task_of(&kind, &rows(labels)).unwrap_err().to_string();
+                assert!(error.contains("all training labels are equal"), "{error}");
+            }
+            assert!(task_of(&kind, &rows(&[0.0, 1.0])).is_ok());
+        }
+        assert!(task_of(&TaskType::Regression, &rows(&[])).is_err());
+    }
+
+    #[test]
+    fn labels_that_are_no_numbers_are_refused_and_counted() {
+        let splits = |validation: &[f64]| LabelSplits {
+            train: rows(&[1.0, 2.0]),
+            validation: rows(validation),
+            test: rows(&[]),
+        };
+        assert!(splits(&[1.0, 3.0]).check_finite().is_ok());
+        let error = splits(&[f64::NAN, 1.0, f64::INFINITY]).check_finite().unwrap_err().to_string();
+        assert!(error.starts_with("2 of 3 validation labels are infinite"), "{error}");
+    }
 }

@@ -13,8 +13,7 @@ pub enum Task {
     Binary,
     /// A number.
     Regression {
-        /// Standard deviation of the training labels (ddof 1), the unit of NMAE; one if they are
-        /// all equal.
+        /// Standard deviation of the training labels (ddof 1), the unit of NMAE.
         deviation: f64,
         /// How labels are scaled for the network.
         scale: RobustScale,

@@ -116,6 +116,8 @@ pub enum FindingKind {
     NullKey,
     /// Rows without a time: they are left out.
     NullTime,
+    /// Foreign keys that are NULL: they make no edge.
+    NullLink,
     /// Foreign keys that point nowhere: they make no edge.
     DanglingLink,
     /// A link in which no row points to any row.

@@ -153,7 +153,7 @@ fn column_findings(table: &Table, report: &TableReport, findings: &mut Vec<Findi
             );
         }
         let is_timed = table.known_from != KnownFrom::Static;
-        if is_timed && !is_declared && !is_time_column && has_word(&column.name, &OVERWRITTEN) {
+        if !is_declared && !is_time_column && has_word(&column.name, &OVERWRITTEN) {
             add(
                 FindingKind::Overwritten,
                 None,
@@ -172,6 +172,18 @@ fn column_findings(table: &Table, report: &TableReport, findings: &mut Vec<Findi
 
 fn link_findings(child: &str, report: &LinkReport, findings: &mut Vec<Finding>) {
     let column = report.link.split_once('.').map(|(_, column)| column.to_owned());
+    if report.nulls > 0 {
+        findings.push(Finding {
+            kind: FindingKind::NullLink,
+            table: child.to_owned(),
+            column: column.clone(),
+            count: Some(report.nulls),
+            text: format!(
+                "rows point to no row of {}: their key is NULL; they make no edge",
+                report.parent
+            ),
+        });
+    }
     if report.dangling > 0 {
         findings.push(Finding {
             kind: FindingKind::DanglingLink,

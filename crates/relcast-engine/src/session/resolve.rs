@@ -115,7 +115,8 @@ fn of_task(query: &PredictiveQuery, model: &StoredModel) -> Result<LabelPlan, En
                 target: format!("FOR EACH {}.{}", table.name, table.primary_key.join(", ")),
             });
         }
-        plan.select(&entity.selection);
+        let columns = plan.entity_columns.clone();
+        plan.select(&entity.selection, &columns);
     }
     Ok(plan)
 }

@@ -116,12 +116,7 @@ impl PredictionScan {
     ) -> Result<(), EngineError> {
         let context = &self.engine.database.context;
         let plan = &self.resolved.plan;
-        let newest = model
-            .question
-            .plan(&model.schema, &model.set)?
-            .newest_time(context)
-            .await?
-            .unwrap_or(model.cutoffs.data_end);
+        let newest = self.engine.newest_time(model).await?;
         let cutoff = plan.as_of.unwrap_or(newest);
         let started = Instant::now();
         let seeds = self.chosen(plan.seeds(context, cutoff).await?)?;

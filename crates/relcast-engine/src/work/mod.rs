@@ -11,6 +11,7 @@ pub use columns::Shown;
 pub(crate) use columns::{prediction_column, prediction_fields};
 pub use evaluate::{EvaluationReport, evaluate};
 pub use predict::{PredictAt, predict};
+pub(crate) use prepare::known_until;
 pub use prepare::{Prepared, Question, fit_options};
 pub use scorer::Scorer;
 pub use train::train;

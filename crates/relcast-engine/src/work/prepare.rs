@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch};
 use datafusion::prelude::SessionContext;
-use relcast_catalog::{Schema, TaskManifest};
+use relcast_catalog::{Catalog, Schema, TaskManifest};
 use relcast_connect::Database;
 use relcast_graph::TemporalGraph;
 use relcast_query::{Cutoffs, LabelPlan, Options};
@@ -85,25 +85,41 @@ pub struct Prepared {
     pub examples: SplitExamples,
     /// What kind of label it is.
     pub task: Task,
-    /// The schema with the table of closed labels.
+    /// The schema with the semantic types of training.
+    pub source_schema: Schema,
+    /// The same with the table of closed labels.
     pub schema: Schema,
     /// Rows and links.
     pub graph: Arc<TemporalGraph>,
+    /// The end of what was known when the labels that have closed were taken.
+    pub known_until: i64,
 }
 
 impl Prepared {
-    /// Prepares a question that is asked for the first time.
+    /// Prepares a question that is asked for the first time, with `set` options on top.
+    ///
+    /// What a column means is inferred from what is known at the last training cutoff, so that
+    /// nothing later has a say in it.
     ///
     /// # Errors
     /// Of the query, the labels or the graph.
     pub async fn new(
         home: &Home,
         database: &Database,
-        schema: &Schema,
-        plan: LabelPlan,
+        catalog: &Catalog,
+        question: &Question,
+        set: &[(String, String)],
     ) -> Result<Self, EngineError> {
-        let cutoffs = plan.cutoffs(&database.context, schema).await?;
+        let plan = question.plan(&catalog.schema, set)?;
+        let cutoffs = plan.cutoffs(&database.context, &catalog.schema).await?;
+        let schema = match cutoffs.train.last() {
+            Some(until) => catalog.schema_known_at(database, *until).await?,
+            None => catalog.schema.clone(),
+        };
+        let schema = &schema;
+        let plan = question.plan(schema, set)?;
         let splits = LabelSplits::read(&database.context, &plan, &cutoffs).await?;
+        splits.check_finite()?;
         let task = task_of(&plan.task_type, &splits.train)?;
         let known_until = cutoffs.data_end;
         Self::build(home, database, schema, plan, cutoffs, splits, task, known_until).await
@@ -124,14 +140,17 @@ impl Prepared {
         stored.check_schema(schema)?;
         let plan = stored.question.plan(&stored.schema, &stored.set)?;
         let mut cutoffs = stored.cutoffs.clone();
-        let newest = plan.newest_time(&database.context).await?;
+        let newest = plan.newest_time(&database.context, None).await?;
         cutoffs.data_end = newest.unwrap_or(cutoffs.data_end);
         let closed = |cutoff: &i64| cutoffs.horizon.after(*cutoff) <= cutoffs.data_end;
         for split in [&mut cutoffs.val, &mut cutoffs.test] {
             split.retain(closed);
         }
         let splits = LabelSplits::read(&database.context, &plan, &cutoffs).await?;
-        let known_until = cutoff.map_or(cutoffs.data_end, |at| known_until(&cutoffs, at));
+        let known_until = match cutoff {
+            Some(at) => known_until(&database.context, &plan, &cutoffs, at).await?,
+            None => cutoffs.data_end,
+        };
         let task = stored.plan.fit.task.clone();
         let schema = &stored.schema;
         Self::build(home, database, schema, plan, cutoffs, splits, task, known_until).await
@@ -150,6 +169,7 @@ impl Prepared {
     ) -> Result<Self, EngineError> {
         let ctx = &database.context;
         let closed = closed_labels(ctx, &plan, &cutoffs, &splits, known_until).await?;
+        let source_schema = schema.clone();
         let (session, schema) =
             with_label_history(ctx, schema, &plan, &cutoffs, &task, &closed).await?;
         let identity = format!(
@@ -164,7 +184,17 @@ impl Prepared {
             validation: examples(&graph, &plan, &task, &splits.validation)?,
             test: examples(&graph, &plan, &task, &splits.test)?,
         };
-        Ok(Self { plan, cutoffs, splits, examples, task, schema, graph })
+        Ok(Self {
+            plan,
+            cutoffs,
+            splits,
+            examples,
+            task,
+            source_schema,
+            schema,
+            graph,
+            known_until,
+        })
     }
 
     /// The rows that the target reads, for the baseline over the last of them.
@@ -180,11 +210,19 @@ impl Prepared {
     }
 }
 
-/// Until when the world is known to someone who predicts at `cutoff`: until then, unless the data
-/// end more than a horizon earlier and are stale.
-pub(super) fn known_until(cutoffs: &Cutoffs, cutoff: i64) -> i64 {
-    let stale = cutoffs.horizon.after(cutoffs.data_end) < cutoff;
-    if stale { cutoffs.data_end } else { cutoffs.data_end.max(cutoff) }
+/// Until when the world is known to someone who predicts at `cutoff`: at least until then, unless
+/// the newest time up to the cutoff lies more than a horizon before it and the data are stale.
+///
+/// Whether there are rows after the cutoff makes no difference: it is not known at the cutoff.
+pub(crate) async fn known_until(
+    ctx: &SessionContext,
+    plan: &LabelPlan,
+    cutoffs: &Cutoffs,
+    cutoff: i64,
+) -> Result<i64, EngineError> {
+    let newest = plan.newest_time(ctx, Some(cutoff)).await?;
+    let stale = newest.filter(|newest| cutoffs.horizon.after(*newest) < cutoff);
+    Ok(stale.unwrap_or(cutoffs.data_end.max(cutoff)))
 }
 
 /// Label rows whose windows have closed by `until`: those to learn from and to choose on, and those
@@ -196,14 +234,8 @@ async fn closed_labels(
     splits: &LabelSplits,
     until: i64,
 ) -> Result<RecordBatch, EngineError> {
-    let mut later = Vec::new();
-    let mut at = cutoffs.val_timestamp;
-    while cutoffs.horizon.after(at) <= until {
-        if !cutoffs.val.contains(&at) {
-            later.push(at);
-        }
-        at = cutoffs.horizon.after(at);
-    }
+    let mut later = cutoffs.closed_from_validation(until);
+    later.retain(|cutoff| !cutoffs.val.contains(cutoff));
     let later = plan.label_rows(ctx, &later).await?;
     let rows = concat_batches(&splits.train.schema(), [&splits.train, &splits.validation, &later])?;
     let closed: BooleanArray = cutoff_column(&rows)?

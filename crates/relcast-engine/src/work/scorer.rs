@@ -11,7 +11,7 @@ use relcast_train::evaluate::predictions;
 use relcast_train::examples::Examples;
 use relcast_train::score::Inputs;
 
-use super::prepare::{Prepared, known_until};
+use super::prepare::Prepared;
 use crate::error::EngineError;
 use crate::home::Home;
 use crate::stored::StoredModel;
@@ -24,6 +24,8 @@ pub struct Scorer {
     pub prepared: Prepared,
     inputs: Inputs,
     network: Ensemble,
+    /// The end of what is visible.
+    until: i64,
 }
 
 impl Scorer {
@@ -41,11 +43,12 @@ impl Scorer {
         let prepared = Prepared::again(home, database, schema, &model, cutoff).await?;
         let inputs = model.plan.inputs(prepared.graph.clone())?;
         let network = model.plan.network(&model.weights)?;
-        Ok(Self { model, prepared, inputs, network })
+        let until = prepared.known_until;
+        Ok(Self { model, prepared, inputs, network, until })
     }
 
     /// Predictions for `keys` (one column per key column, in the order of the question) at
-    /// `cutoff`: the probability of a positive, a number, or a probability per class row by row;
+    /// `cutoff`, one that the scorer was opened for: the probability of a positive, a number, or a probability per class row by row;
     /// and which keys have a row.
     ///
     /// # Errors
@@ -59,7 +62,7 @@ impl Scorer {
         let (cutoffs, labels) = (vec![cutoff; rows], vec![f64::NAN; rows]);
         let prepared = &self.prepared;
         let seeds = seeds_of(&prepared.graph, &prepared.plan, cutoffs, keys, labels)?;
-        let predicted = self.score(&seeds, known_until(&prepared.cutoffs, cutoff))?;
+        let predicted = self.score(&seeds, self.until)?;
         Ok((predicted, seeds.rows.iter().map(Option::is_some).collect()))
     }
 

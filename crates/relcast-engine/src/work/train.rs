@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use relcast_catalog::Catalog;
 use relcast_connect::Database;
+use relcast_train::TrainError;
 use relcast_train::checkpoint::CheckpointFile;
 use relcast_train::fit::{Progress, fit};
 use relcast_train::model::{ModelPlan, TrainingData};
@@ -58,9 +59,8 @@ async fn train_locked(
     let (home, name) = (registry.home(), lock.model());
     let mut seconds = BTreeMap::new();
     let started = Instant::now();
-    let plan = question.plan(&catalog.schema, set)?;
-    let options = fit_options(&plan.options);
-    let prepared = Prepared::new(home, database, &catalog.schema, plan).await?;
+    let prepared = Prepared::new(home, database, catalog, question, set).await?;
+    let options = fit_options(&prepared.plan.options);
     seconds.insert("labels_and_graph".to_owned(), started.elapsed().as_secs_f64());
 
     let started = Instant::now();
@@ -75,7 +75,12 @@ async fn train_locked(
         &examples.validation,
         Some(&checkpoint),
         progress,
-    )?;
+    );
+    // Who stops a training wants nothing of it; one that was killed goes on.
+    if matches!(fitted, Err(TrainError::Stopped)) {
+        checkpoint.remove()?;
+    }
+    let fitted = fitted?;
     seconds.insert("fit".to_owned(), started.elapsed().as_secs_f64());
 
     let started = Instant::now();
@@ -96,7 +101,7 @@ async fn train_locked(
             ),
             (
                 "schema".to_owned(),
-                serde_json::to_value(&catalog.schema).map_err(EngineError::json)?,
+                serde_json::to_value(&prepared.source_schema).map_err(EngineError::json)?,
             ),
             ("metrics".to_owned(), serde_json::to_value(&report).map_err(EngineError::json)?),
             ("epochs".to_owned(), json!({ "best": fitted.best_epoch, "epochs": fitted.epochs })),
@@ -105,7 +110,7 @@ async fn train_locked(
     };
     let new = NewVersion {
         origin: question.origin(),
-        schema_fingerprint: fingerprint(&catalog.schema)?,
+        schema_fingerprint: fingerprint(&prepared.source_schema)?,
         data_fingerprint: database.fingerprint.clone(),
         seed: model.fit.seed,
         options: serde_json::to_value(&model.fit).map_err(EngineError::json)?,

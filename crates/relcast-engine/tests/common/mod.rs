@@ -1,6 +1,8 @@
 //! Training and predicting in a home folder of its own.
 #![allow(clippy::unwrap_used, dead_code)]
 
+pub mod future;
+
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;

@@ -5,9 +5,11 @@ use std::mem::take;
 use rayon::prelude::*;
 use relcast_catalog::{KnownFrom, Schema, TableId};
 
+use crate::STATIC_TIME;
 use crate::build::table::{NO_TIME, RawTable};
 
-/// Gives rows of untimed tables the latest time among their parents, until nothing changes.
+/// Gives rows of untimed tables the latest time among their parents, until nothing changes; a row
+/// without any timed ancestor has no time and is left out.
 ///
 /// `targets` are the rows that each link points to. Times only grow and come from a finite set,
 /// so circles of untimed tables come to an end too. A NULL or dangling foreign key adds nothing.
@@ -27,6 +29,12 @@ pub fn inherit(schema: &Schema, tables: &mut [RawTable], targets: &[Vec<u32>]) {
                 changed |= raise(&mut times, &targets[link.index()], parents);
             }
             tables[id.index()].times = times;
+        }
+    }
+    for (raw, table) in tables.iter_mut().zip(&schema.tables) {
+        if matches!(table.known_from, KnownFrom::Parents(_)) {
+            // Always known would be a leak: nothing says when such a row was there.
+            raw.times.par_iter_mut().filter(|t| **t == STATIC_TIME).for_each(|t| *t = NO_TIME);
         }
     }
 }

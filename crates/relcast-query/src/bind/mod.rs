@@ -44,8 +44,11 @@ pub(crate) type BoundExpr = Expr<BoundLeaf>;
 pub struct BoundQuery {
     pub(crate) task_type: TaskType,
     pub(crate) entity: TableId,
+    /// The entity's key, in the order of the primary key.
     pub(crate) entity_columns: Vec<String>,
     pub(crate) selection: Selection,
+    /// The key's columns in the order in which FOR writes them, and so its keys.
+    pub(crate) written_columns: Vec<String>,
     pub(crate) target: BoundExpr,
     /// One target per step of a forecast, else the target alone.
     pub(crate) steps: Vec<BoundExpr>,
@@ -71,7 +74,7 @@ impl BoundQuery {
         self.entity
     }
 
-    /// The columns of the entity's key, in the order of FOR.
+    /// The columns of the entity's key, in the order of the primary key, however FOR orders them.
     #[must_use]
     pub fn entity_columns(&self) -> &[String] {
         &self.entity_columns
@@ -126,8 +129,8 @@ pub fn bind(query: &PredictiveQuery, schema: &Schema) -> Result<BoundQuery, Quer
             "complete it with the query that the model was made from".to_owned(),
         ));
     };
-    let (table, entity_columns) = bind_entity(entity, schema)?;
-    check_keys(&entity.selection, &entity_columns, table, schema, entity)?;
+    let (table, written_columns) = bind_entity(entity, schema)?;
+    check_keys(&entity.selection, &written_columns, table, schema, entity)?;
     let options = Options::from_statement(&query.options)?;
     let mut binder = Binder { schema, entity: table, aggregates: Vec::new() };
     let bound_target = binder.expression(target, Role::Target)?;
@@ -149,8 +152,10 @@ pub fn bind(query: &PredictiveQuery, schema: &Schema) -> Result<BoundQuery, Quer
     Ok(BoundQuery {
         task_type,
         entity: table,
-        entity_columns,
+        // Rows are found and linked by the primary key's order; how FOR is written changes nothing.
+        entity_columns: schema.table(table).primary_key.clone(),
         selection: entity.selection.clone(),
+        written_columns,
         target: bound_target,
         steps,
         condition,

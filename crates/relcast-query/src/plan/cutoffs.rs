@@ -71,6 +71,17 @@ impl Cutoffs {
         }
     }
 
+    /// The cutoffs from the start of validation on, a horizon apart whatever the splits, whose
+    /// windows have closed by `until`; ascending.
+    #[must_use]
+    pub fn closed_from_validation(&self, until: i64) -> Vec<i64> {
+        if self.horizon.comparable() <= 0 {
+            return Vec::new();
+        }
+        let cutoffs = steps(self.horizon).map(|s| s.after(self.val_timestamp));
+        cutoffs.take_while(|c| self.horizon.after(*c) <= until).take(MOST).collect()
+    }
+
     /// All cutoffs, ascending, each once.
     #[must_use]
     pub fn all(&self) -> Vec<i64> {
@@ -288,6 +299,26 @@ mod tests {
             texts(&cutoffs.train),
             ["2000-01-01", "2001-01-01", "2002-01-01", "2003-01-01", "2004-01-01"]
         );
+    }
+
+    #[test]
+    fn closed_cutoffs_stand_where_those_of_validation_would_whatever_the_month_ends() {
+        let extent = Extent {
+            train_from: day("2000-01-01"),
+            first: day("2000-01-01"),
+            last: day("2010-12-31"),
+        };
+        let declared = (Some(day("2005-01-31")), Some(day("2006-01-31")));
+        let cutoffs = lay_out(extent, Span::Months(1), &Options::default(), declared).unwrap();
+        assert_eq!(
+            texts(&cutoffs.val)[..4],
+            ["2005-01-31", "2005-02-28", "2005-03-31", "2005-04-30"]
+        );
+        let closed = cutoffs.closed_from_validation(cutoffs.data_end);
+        assert_eq!(closed[..cutoffs.val.len()], cutoffs.val);
+        assert!(closed.iter().all(|c| Span::Months(1).after(*c) <= cutoffs.data_end));
+        assert_eq!(cutoffs.closed_from_validation(day("2005-03-30")), cutoffs.val[..2]);
+        assert_eq!(cutoffs.closed_from_validation(day("2005-02-27")), [0i64; 0]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use relcast_catalog::{KnownFrom, Link, Schema, TableId, key_equality, quoted};
 
+use super::expression::time_sql;
 use crate::options::Entities;
 
 /// A table as a relation of SQL whose rows may have a time.
@@ -153,14 +154,17 @@ pub(super) fn times_sql(schema: &Schema, table: TableId) -> Option<String> {
     Some(format!("SELECT x.{time} AS \"time\" FROM {} AS x", relation.sql))
 }
 
-/// The first and the last of the times that these SELECTs give: one row.
-pub(super) fn extent_sql(times: &[String]) -> Option<String> {
+/// The first and the last of the times that these SELECTs give, of those up to `until` where it is
+/// given: one row.
+pub(super) fn extent_sql(times: &[String], until: Option<i64>) -> Option<String> {
     if times.is_empty() {
         return None;
     }
+    let filter = until.map(|until| format!(" WHERE r.\"time\" <= {}", time_sql(until)));
+    let filter = filter.unwrap_or_default();
     let extents = times.iter().map(|sql| {
         format!(
-            "SELECT MIN(r.\"time\") AS \"first\", MAX(r.\"time\") AS \"last\" FROM ({sql}) AS r"
+            "SELECT MIN(r.\"time\") AS \"first\", MAX(r.\"time\") AS \"last\" FROM ({sql}) AS r{filter}"
         )
     });
     Some(format!(

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use datafusion::arrow::array::{AsArray, RecordBatch};
-use datafusion::arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
+use datafusion::arrow::array::{Array, AsArray, RecordBatch};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
+use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 use relcast_catalog::{Schema, format_time, quoted};
 use serde::{Deserialize, Serialize};
 
 use super::cutoffs::Split;
 use super::entities::entities_from;
-use super::label_plan::LabelPlan;
+use super::label_plan::{LabelPlan, When};
 use crate::bind::{FillIn, TaskType};
 use crate::error::QueryError;
 use crate::options::Entities;
@@ -115,21 +117,44 @@ impl LabelPlan {
                 all: all.unsigned_abs(),
             }
         };
-        let splits = Split::ALL.into_iter().map(|split| {
-            let explained: Vec<CutoffExplanation> = cutoffs.of(split).iter().map(explain).collect();
-            SplitExplanation {
+        let mut splits = Vec::with_capacity(Split::ALL.len());
+        for split in Split::ALL {
+            let mut explained: Vec<CutoffExplanation> =
+                cutoffs.of(split).iter().map(explain).collect();
+            // All rows stand at one cutoff, and the hash of the key says which split they are in.
+            if let (When::Once { .. }, Some(once)) = (&self.when, explained.first_mut()) {
+                let rows = self.split_rows(context, &cutoffs, split).await?;
+                once.rows = rows.num_rows() as u64;
+                once.total = self.total(&rows).map_err(QueryError::run(doing))?;
+                once.mean = once.total.filter(|_| once.rows > 0).map(|t| t / once.rows as f64);
+            }
+            splits.push(SplitExplanation {
                 split,
                 rows: explained.iter().map(|c| c.rows).sum(),
                 cutoffs: explained,
-            }
-        });
+            });
+        }
         Ok(LabelExplanation {
             sql: self.sql().to_owned(),
             task_type: self.task_type,
             horizon: self.horizon.to_string(),
             data_end: format_time(cutoffs.data_end),
-            splits: splits.collect(),
+            splits,
         })
+    }
+
+    /// The sum of the labels of `rows` where they are numbers, for a binary task the positives.
+    fn total(&self, rows: &RecordBatch) -> Result<Option<f64>, DataFusionError> {
+        let numbers = match self.task_type {
+            TaskType::Binary | TaskType::FillIn(FillIn::Binary) => DataType::Int64,
+            TaskType::Regression | TaskType::FillIn(FillIn::Regression) => DataType::Float64,
+            _ => return Ok(None),
+        };
+        let Some(labels) = rows.columns().last().filter(|labels| !labels.is_empty()) else {
+            return Ok(None);
+        };
+        let labels = cast(&cast(labels, &numbers)?, &DataType::Float64)?;
+        Ok(Some(labels.as_primitive::<Float64Type>().iter().flatten().sum()))
     }
 }
 

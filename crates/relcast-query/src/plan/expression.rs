@@ -32,7 +32,7 @@ pub(super) fn literal_sql(literal: &Literal) -> String {
     }
 }
 
-impl<L> Leaves<'_, L> {
+impl<'a, L> Leaves<'a, L> {
     /// The expression as SQL, safe to stand inside another.
     pub(super) fn render(&self, expr: &Expr<L>) -> String {
         match &expr.node {
@@ -46,15 +46,14 @@ impl<L> Leaves<'_, L> {
             }
             Node::In { operand, items, negated } => {
                 let all: Vec<&Expr<L>> = std::iter::once(operand.as_ref()).chain(items).collect();
-                let sides = self.alike(&all);
-                let (operand, items) =
-                    sides.split_first().map_or(("NULL", &[][..]), |(o, i)| (o.as_str(), i));
-                format!("({operand} {}IN ({}))", not(*negated), items.join(", "))
+                let side = self.alike(&all);
+                let items: Vec<String> = items.iter().map(&side).collect();
+                format!("({} {}IN ({}))", side(operand), not(*negated), items.join(", "))
             }
             Node::Between { operand, low, high, negated } => {
-                let sides = self.alike(&[operand, low, high]);
-                let between = format!(" {}BETWEEN ", not(*negated));
-                format!("({})", sides.join(" AND ").replacen(" AND ", &between, 1))
+                let side = self.alike(&[operand, low, high]);
+                let not = not(*negated);
+                format!("({} {not}BETWEEN {} AND {})", side(operand), side(low), side(high))
             }
             Node::Text { operand, test, pattern, negated } => {
                 let (operand, pattern) = (self.render(operand), self.render(pattern));
@@ -104,7 +103,10 @@ impl<L> Leaves<'_, L> {
             BinaryOp::Add | BinaryOp::Subtract | BinaryOp::Multiply => {
                 format!("({} {symbol} {})", self.number(left), self.number(right))
             }
-            _ => format!("({})", self.alike(&[left, right]).join(&format!(" {symbol} "))),
+            _ => {
+                let side = self.alike(&[left, right]);
+                format!("({} {symbol} {})", side(left), side(right))
+            }
         }
     }
 
@@ -117,7 +119,10 @@ impl<L> Leaves<'_, L> {
         let mut sql = "CASE".to_owned();
         for (when, then) in branches {
             let condition = match operand {
-                Some(operand) => format!("({})", self.alike(&[operand, when]).join(" = ")),
+                Some(operand) => {
+                    let side = self.alike(&[operand, when]);
+                    format!("({} = {})", side(operand), side(when))
+                }
                 None => self.render(when),
             };
             sql.push_str(&format!(" WHEN {condition} THEN {}", self.render(then)));
@@ -128,19 +133,18 @@ impl<L> Leaves<'_, L> {
         format!("({sql} END)")
     }
 
-    /// Expressions that are compared with each other: booleans as numbers if any is a number,
-    /// texts as times if any is a time.
-    fn alike(&self, sides: &[&Expr<L>]) -> Vec<String> {
+    /// How to write each of the expressions that are compared with each other: booleans as
+    /// numbers if any is a number, texts as times if any is a time.
+    fn alike<'s>(&'s self, sides: &[&Expr<L>]) -> impl Fn(&Expr<L>) -> String + use<'s, 'a, L> {
         let has = |wanted| sides.iter().any(|e| self.type_of(e) == wanted);
         let (numbers, times) = (has(ValueType::Number), has(ValueType::Time));
-        let side = |e: &&Expr<L>| match &e.node {
+        move |e| match &e.node {
             Node::Literal(Literal::Text(text)) if times => {
                 parse_time(text).map_or_else(|| self.render(e), time_sql)
             }
             _ if numbers => self.number(e),
             _ => self.render(e),
-        };
-        sides.iter().map(side).collect()
+        }
     }
 
     fn type_of(&self, expr: &Expr<L>) -> ValueType {

@@ -52,14 +52,15 @@ pub struct LabelPlan {
 /// When labels are taken.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum When {
-    /// At cutoffs laid out between the first and last time that the SQL of `extent` gives. Training
+    /// At cutoffs laid out between the first and last time that the SELECTs of `read` give. Training
     /// goes back to the first window with such a time in it, but not beyond the first time of the
     /// `whole` data.
-    InWindows { extent: Option<String>, whole: Option<String> },
+    InWindows { read: Vec<String>, whole: Vec<String> },
     /// At each row's own time, which this SQL gives.
     AtOwnTime { times: String },
-    /// Once, when everything is known: the last time that this SQL gives. Splits go by a hash of the key.
-    Once { extent: Option<String> },
+    /// Once, when everything is known: the last time that these SELECTs give. Splits go by a hash of
+    /// the key.
+    Once { read: Vec<String> },
 }
 
 impl LabelPlan {
@@ -88,7 +89,7 @@ impl LabelPlan {
             .collect();
         let when = match query.task_type {
             TaskType::FillIn(_) => fill_in_when(schema, query.entity),
-            _ => When::InWindows { extent: writer.extent_sql(), whole: task::whole_extent(schema) },
+            _ => When::InWindows { read: writer.times_sql(), whole: task::all_times(schema) },
         };
         let from = entities_from(schema, query.entity, query.options.entities, &timestamps);
         Ok(Self {
@@ -107,7 +108,7 @@ impl LabelPlan {
             all: count_sql(schema, query.entity),
             row_values: writer.row_values_sql(),
             when,
-            named: Named::of(&query.selection),
+            named: Named::of(&query.selection, &query.written_columns),
             timestamps,
         })
     }
@@ -150,9 +151,10 @@ impl LabelPlan {
         })
     }
 
-    /// Predicts for `selection` alone; labels stay those of all entities.
-    pub fn select(&mut self, selection: &Selection) {
-        self.named = Named::of(selection);
+    /// Predicts for `selection` alone, whose keys are values of `columns`; labels stay those of all
+    /// entities.
+    pub fn select(&mut self, selection: &Selection, columns: &[String]) {
+        self.named = Named::of(selection, columns);
     }
 
     /// The SQL of the label rows over the relation `timestamps(timestamp)`: cutoff, key, label, in
@@ -167,7 +169,7 @@ impl LabelPlan {
 pub(super) fn fill_in_when(schema: &Schema, entity: TableId) -> When {
     match times_sql(schema, entity) {
         Some(times) => When::AtOwnTime { times },
-        None => When::Once { extent: task::whole_extent(schema) },
+        None => When::Once { read: task::all_times(schema) },
     }
 }
 

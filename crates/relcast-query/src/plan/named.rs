@@ -13,10 +13,11 @@ use crate::error::QueryError;
 pub(super) enum Named {
     /// None in particular.
     Each,
-    /// The rows of this VALUES list: keys.
+    /// The rows of this relation: keys.
     Keys(String),
-    /// The rows of this SELECT: keys, with a cutoff where it has one column more.
-    Select(String),
+    /// The rows of this SELECT: keys, in columns of these names, with a cutoff where it has one
+    /// column more.
+    Select { sql: String, columns: Vec<String> },
 }
 
 /// A SELECT of keys, with a cutoff of its own for each row or without.
@@ -28,16 +29,18 @@ pub(super) struct NamedRows {
 }
 
 impl Named {
-    pub(super) fn of(selection: &Selection) -> Self {
+    /// What `selection` names; `columns` are the key's columns in the order of its rows.
+    pub(super) fn of(selection: &Selection, columns: &[String]) -> Self {
         match selection {
             Selection::Each => Self::Each,
-            Selection::Select(sql) => Self::Select(sql.clone()),
+            Selection::Select(sql) => Self::Select { sql: sql.clone(), columns: columns.to_vec() },
             Selection::Keys(keys) => {
                 let rows = keys.iter().map(|key| {
                     let values = key.iter().map(literal_sql).collect::<Vec<_>>();
                     format!("({})", values.join(", "))
                 });
-                Self::Keys(format!("VALUES {}", rows.collect::<Vec<_>>().join(", ")))
+                let rows = rows.collect::<Vec<_>>().join(", ");
+                Self::Keys(format!("(VALUES {rows}) AS v({})", name_list(columns)))
             }
         }
     }
@@ -46,17 +49,15 @@ impl Named {
     pub(super) async fn rows(
         &self,
         context: &SessionContext,
-        keys: &[String],
     ) -> Result<Option<NamedRows>, QueryError> {
-        let names = keys.iter().map(|k| quoted(k)).collect::<Vec<_>>().join(", ");
-        let sql = match self {
+        let (sql, keys) = match self {
             Self::Each => return Ok(None),
             Self::Keys(sql) => {
-                let sql = format!("({sql}) AS v({names})");
-                return Ok(Some(NamedRows { sql, has_cutoffs: false }));
+                return Ok(Some(NamedRows { sql: sql.clone(), has_cutoffs: false }));
             }
-            Self::Select(sql) => sql,
+            Self::Select { sql, columns } => (sql, columns),
         };
+        let names = name_list(keys);
         let doing = "reading the entities of FOR … IN (SELECT …)";
         let frame = context.sql(sql).await.map_err(QueryError::run(doing))?;
         let columns = frame.schema().fields().len();
@@ -79,4 +80,8 @@ impl Named {
             }),
         }
     }
+}
+
+fn name_list(columns: &[String]) -> String {
+    columns.iter().map(|k| quoted(k)).collect::<Vec<_>>().join(", ")
 }

@@ -2,7 +2,7 @@
 
 use relcast_catalog::{Schema, key_equality, quoted};
 
-use super::entities::{entities_from, extent_sql, fill_in_from, times_sql};
+use super::entities::{entities_from, fill_in_from, times_sql};
 use super::expression::Leaves;
 use super::path::{Exposed, cell, key_expressions, path_sql};
 use crate::ast::{Bound, Function};
@@ -37,8 +37,8 @@ impl QueryWriter<'_> {
         self.select(&exposed, &filters, None)
     }
 
-    /// The first and the last time of what the target reads: one row; none if all of it is static.
-    pub(super) fn extent_sql(&self) -> Option<String> {
+    /// The times of what the target reads, a SELECT each; none if all of it is static.
+    pub(super) fn times_sql(&self) -> Vec<String> {
         let read = |leaf: &BoundLeaf| match leaf {
             BoundLeaf::Aggregate(index) => self.query.aggregates.get(*index),
             BoundLeaf::Column(_) => None,
@@ -50,7 +50,7 @@ impl QueryWriter<'_> {
         if times.is_empty() {
             times.extend(times_sql(self.schema, self.query.entity));
         }
-        extent_sql(&times)
+        times
     }
 
     fn select(&self, exposed: &Exposed, filters: &[String], label: Option<&str>) -> String {

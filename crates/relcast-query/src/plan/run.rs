@@ -8,6 +8,7 @@ use datafusion::prelude::SessionContext;
 use relcast_catalog::{Schema, quoted};
 
 use super::cutoffs::{Cutoffs, Extent, Split, at_own_times, lay_out};
+use super::entities::extent_sql;
 use super::label_plan::{LabelPlan, When};
 use super::session::{collect, with_timestamps};
 use crate::error::QueryError;
@@ -25,12 +26,12 @@ impl LabelPlan {
     ) -> Result<Cutoffs, QueryError> {
         let declared = (schema.val_timestamp, schema.test_timestamp);
         match &self.when {
-            When::InWindows { extent, whole } => {
-                let extent = self.extent(context, extent.as_deref()).await?;
+            When::InWindows { read, whole } => {
+                let extent = self.extent(context, read).await?;
                 let extent = extent.ok_or_else(|| QueryError::Split {
                     message: "the tables that the target reads hold no times".to_owned(),
                 })?;
-                let begin = self.found_extent(context, whole.as_deref()).await?;
+                let begin = self.found_extent(context, whole, None).await?;
                 let first_window = self.horizon.before(extent.first);
                 let train_from = begin.map_or(extent.first, |b| b.first.max(first_window));
                 let extent = Extent { train_from, ..extent };
@@ -46,8 +47,8 @@ impl LabelPlan {
                 times.retain(|t| self.as_of.is_none_or(|as_of| *t <= as_of));
                 at_own_times(&times, &self.options, declared)
             }
-            When::Once { extent } => {
-                let extent = self.extent(context, extent.as_deref()).await?;
+            When::Once { read } => {
+                let extent = self.extent(context, read).await?;
                 let once = self.as_of.or(extent.map(|e| e.last)).unwrap_or(0);
                 Ok(Cutoffs {
                     train: vec![once],
@@ -62,19 +63,21 @@ impl LabelPlan {
         }
     }
 
-    /// The newest time in what the target reads, which AS OF defaults to: microseconds, UTC; none
-    /// if there are no times.
+    /// The newest time in what the target reads, which AS OF defaults to, or the newest up to
+    /// `until`: microseconds, UTC; none if there are no such times.
     ///
     /// # Errors
     /// [`QueryError::Run`] when DataFusion fails.
-    pub async fn newest_time(&self, context: &SessionContext) -> Result<Option<i64>, QueryError> {
-        let sql = match &self.when {
-            When::InWindows { extent, .. } | When::Once { extent } => extent.clone(),
-            When::AtOwnTime { times } => Some(format!(
-                "SELECT MIN(r.\"time\") AS \"first\", MAX(r.\"time\") AS \"last\" FROM ({times}) AS r"
-            )),
+    pub async fn newest_time(
+        &self,
+        context: &SessionContext,
+        until: Option<i64>,
+    ) -> Result<Option<i64>, QueryError> {
+        let times = match &self.when {
+            When::InWindows { read, .. } | When::Once { read } => read.as_slice(),
+            When::AtOwnTime { times } => std::slice::from_ref(times),
         };
-        Ok(self.found_extent(context, sql.as_deref()).await?.map(|e| e.last))
+        Ok(self.found_extent(context, times, until).await?.map(|e| e.last))
     }
 
     /// The label rows at these cutoffs (microseconds, UTC; any order): cutoff, key columns, label.
@@ -132,7 +135,7 @@ impl LabelPlan {
         context: &SessionContext,
         cutoff: i64,
     ) -> Result<RecordBatch, QueryError> {
-        let named = self.named.rows(context, &self.entity_columns).await?;
+        let named = self.named.rows(context).await?;
         let keys = self.key_list("r");
         let mut from = format!("({}) AS r", self.eligible);
         if let Some(named) = named {
@@ -165,7 +168,7 @@ impl LabelPlan {
         let doing = "finding the entities to predict for";
         let cutoff_column = quoted(&self.cutoff_column);
         let order = format!("r.{cutoff_column}, {}", self.key_list("r"));
-        let Some(named) = self.named.rows(context, &self.entity_columns).await? else {
+        let Some(named) = self.named.rows(context).await? else {
             let sql = format!(
                 "SELECT {order}, TRUE AS \"eligible\", TRUE AS \"known\" FROM ({}) AS r ORDER BY {order}",
                 self.eligible
@@ -226,9 +229,9 @@ impl LabelPlan {
     async fn extent(
         &self,
         context: &SessionContext,
-        sql: Option<&str>,
+        times: &[String],
     ) -> Result<Option<Extent>, QueryError> {
-        let found = self.found_extent(context, sql).await?;
+        let found = self.found_extent(context, times, None).await?;
         Ok(found
             .map(|e| Extent { last: self.as_of.map_or(e.last, |as_of| as_of.min(e.last)), ..e }))
     }
@@ -236,11 +239,12 @@ impl LabelPlan {
     async fn found_extent(
         &self,
         context: &SessionContext,
-        sql: Option<&str>,
+        times: &[String],
+        until: Option<i64>,
     ) -> Result<Option<Extent>, QueryError> {
-        let Some(sql) = sql else { return Ok(None) };
+        let Some(sql) = extent_sql(times, until) else { return Ok(None) };
         let row =
-            self.run(context, &[], sql, "reading the first and last time of the data").await?;
+            self.run(context, &[], &sql, "reading the first and last time of the data").await?;
         Ok(match (times_of(&row, 0).first(), times_of(&row, 1).first()) {
             (Some(first), Some(last)) => {
                 Some(Extent { train_from: *first, first: *first, last: *last })

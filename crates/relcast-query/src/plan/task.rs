@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::dialect::DuckDbDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use relcast_catalog::{KnownFrom, Schema, TableId, TaskManifest, quoted};
 
-use super::entities::{extent_sql, fill_in_from, times_sql};
+use super::entities::{fill_in_from, times_sql};
 use super::label_plan::{When, fill_in_when};
 use crate::bind::{FillIn, Item, TaskType};
 use crate::error::{QueryError, did_you_mean};
@@ -51,16 +51,15 @@ pub(super) fn read(manifest: &TaskManifest, schema: &Schema) -> Result<TaskParts
         }
         _ => None,
     };
-    let when = When::InWindows { extent: whole_extent(schema), whole: None };
+    let when = When::InWindows { read: all_times(schema), whole: Vec::new() };
     Ok(TaskParts { task_type, entity, horizon, item, options, labels, when })
 }
 
-/// The first and the last time in any table with a time column.
-pub(super) fn whole_extent(schema: &Schema) -> Option<String> {
+/// The times of every table with a time column, a SELECT each.
+pub(super) fn all_times(schema: &Schema) -> Vec<String> {
     let timed = (0u32..).map(TableId).zip(&schema.tables);
     let timed = timed.filter(|(_, t)| matches!(t.known_from, KnownFrom::TimeColumn(_)));
-    let times: Vec<String> = timed.filter_map(|(id, _)| times_sql(schema, id)).collect();
-    extent_sql(&times)
+    timed.filter_map(|(id, _)| times_sql(schema, id)).collect()
 }
 
 fn find_table(manifest: &TaskManifest, schema: &Schema, name: &str) -> Result<TableId, QueryError> {

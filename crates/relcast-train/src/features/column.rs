@@ -1,6 +1,7 @@
 //! How one column becomes numbers or vocabulary entries.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use arrow::array::UInt32Array;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, StringArray};
@@ -21,6 +22,8 @@ const KNOTS: usize = 33;
 /// Hash buckets and tokens read of a text.
 const TEXT_BUCKETS: usize = 512;
 const TEXT_TOKENS: usize = 12;
+/// Words among the tokens, so that pairs of words have room beside them.
+const TEXT_WORDS: usize = 8;
 /// Members read of a set.
 const SET_MEMBERS: usize = 8;
 
@@ -62,7 +65,7 @@ pub enum ColumnPlan {
     },
     /// Hashed words and word pairs.
     Text,
-    /// A vector of `len` floats.
+    /// A vector of `len` floats, and whether it is NULL.
     Embedding {
         /// Its length.
         len: usize,
@@ -94,10 +97,7 @@ impl ColumnPlan {
                 Some(Self::Multicategorical { vocabulary: vocabulary(members.iter().flatten()) })
             }
             SemanticType::Text => (met.len() > met.null_count()).then_some(Self::Text),
-            SemanticType::Embedding => match met.data_type() {
-                DataType::FixedSizeList(_, len) => Some(Self::Embedding { len: *len as usize }),
-                _ => None,
-            },
+            SemanticType::Embedding => vector_length(&met)?.map(|len| Self::Embedding { len }),
             SemanticType::Timestamp | SemanticType::Key | SemanticType::Ignored => None,
         })
     }
@@ -107,7 +107,7 @@ impl ColumnPlan {
     pub fn dense(&self) -> usize {
         match self {
             Self::Numerical { .. } => NUMBERS,
-            Self::Embedding { len } => *len,
+            Self::Embedding { len } => *len + 1,
             _ => 0,
         }
     }
@@ -176,13 +176,20 @@ impl ColumnPlan {
                 }
             }
             Self::Embedding { len } => {
-                let lists = values.as_fixed_size_list();
-                let inner = floats(lists.values())?;
-                for row in 0..lists.len() {
-                    let valid = lists.is_valid(row);
-                    numbers.extend((row * len..(row + 1) * len).map(|i| {
-                        if valid && inner.is_valid(i) { inner.value(i) as f32 } else { 0.0 }
-                    }));
+                let (inner, ranges) = vectors(values)?;
+                let number = |i: usize| match inner.is_valid(i) && inner.value(i).is_finite() {
+                    true => inner.value(i) as f32,
+                    false => 0.0,
+                };
+                for range in ranges {
+                    // A vector of another length says as little as none.
+                    match range.filter(|range| range.len() == *len) {
+                        Some(range) => {
+                            numbers.extend(range.map(number));
+                            numbers.push(0.0);
+                        }
+                        None => numbers.extend(self.null().0),
+                    }
                 }
             }
         }
@@ -193,7 +200,9 @@ impl ColumnPlan {
     #[must_use]
     pub fn null(&self) -> (Vec<f32>, Vec<u32>) {
         let mut numbers = vec![0.0; self.dense()];
-        if let (Self::Numerical { .. }, Some(flag)) = (self, numbers.last_mut()) {
+        if let (Self::Numerical { .. } | Self::Embedding { .. }, Some(flag)) =
+            (self, numbers.last_mut())
+        {
             *flag = 1.0;
         }
         (numbers, vec![NULL_ENTRY; self.slots()])
@@ -260,7 +269,7 @@ fn tokens(text: &str) -> Vec<u32> {
         .split(|c: char| !c.is_alphanumeric())
         .filter(|w| !w.is_empty())
         .map(str::to_lowercase)
-        .take(TEXT_TOKENS)
+        .take(TEXT_WORDS)
         .collect();
     let pairs = words.windows(2).map(|pair| pair.join(" "));
     words
@@ -292,6 +301,35 @@ fn strings(values: &ArrayRef) -> Result<StringArray, ArrowError> {
     Ok(cast(values, &DataType::Utf8)?.as_string::<i32>().clone())
 }
 
+/// Where the numbers of each row's vector stand; `None` for NULL.
+type Ranges = Vec<Option<Range<usize>>>;
+
+/// The numbers of all vectors one after the other, and where those of each row stand.
+fn vectors(values: &ArrayRef) -> Result<(Float64Array, Ranges), ArrowError> {
+    if let Some(lists) = values.as_fixed_size_list_opt() {
+        let len = lists.value_length() as usize;
+        let range = |row| lists.is_valid(row).then_some(row * len..(row + 1) * len);
+        return Ok((floats(lists.values())?, (0..lists.len()).map(range).collect()));
+    }
+    let Some(lists) = values.as_list_opt::<i32>() else {
+        let found = values.data_type();
+        return Err(ArrowError::CastError(format!(
+            "an embedding is a list of numbers, not {found}"
+        )));
+    };
+    let ends = lists.value_offsets();
+    let range = |row| lists.is_valid(row).then_some(ends[row] as usize..ends[row + 1] as usize);
+    Ok((floats(lists.values())?, (0..lists.len()).map(range).collect()))
+}
+
+/// The length that all vectors share; `None` if they do not.
+fn vector_length(values: &ArrayRef) -> Result<Option<usize>, ArrowError> {
+    let (_, ranges) = vectors(values)?;
+    let mut lengths = ranges.iter().flatten().map(ExactSizeIterator::len);
+    let first = lengths.next().filter(|len| *len > 0);
+    Ok(first.filter(|first| lengths.all(|len| len == *first)))
+}
+
 /// The members of all sets one after the other, and where each set ends.
 fn members(values: &ArrayRef) -> Result<(StringArray, Vec<usize>), ArrowError> {
     let DataType::List(_) = values.data_type() else {
@@ -317,6 +355,7 @@ fn members(values: &ArrayRef) -> Result<(StringArray, Vec<usize>), ArrowError> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use arrow::array::{FixedSizeListBuilder, Float64Builder, ListBuilder, StringBuilder};
     use std::sync::Arc;
 
     #[test]
@@ -336,6 +375,96 @@ mod tests {
         };
         assert_eq!(plan(5.0), plan(1e9));
         assert_eq!(plan(5.0).unwrap().dense(), NUMBERS);
+    }
+
+    /// Learns from all `values` and encodes them.
+    fn encoded(semantic: SemanticType, values: &ArrayRef) -> (ColumnPlan, Vec<f32>, Vec<u32>) {
+        let plan = ColumnPlan::learn(semantic, values, values.len()).unwrap().unwrap();
+        let (numbers, entries) = plan.encode(values).unwrap();
+        assert_eq!(numbers.len(), values.len() * plan.dense());
+        assert_eq!(entries.len(), values.len() * plan.slots());
+        assert!(entries.iter().all(|e| (*e as usize) < plan.vocabulary()));
+        (plan, numbers, entries)
+    }
+
+    #[test]
+    fn booleans_are_two_entries_and_null() {
+        let values: ArrayRef =
+            Arc::new(BooleanArray::from(vec![Some(true), Some(false), None, Some(true)]));
+        let (_, _, entries) = encoded(SemanticType::Boolean, &values);
+        assert_eq!(entries, [2, 3, NULL_ENTRY, 2], "the more frequent first");
+    }
+
+    #[test]
+    fn sets_are_the_entries_of_their_members() {
+        let mut lists = ListBuilder::new(StringBuilder::new());
+        for set in [Some(vec!["a", "b"]), None, Some(vec![]), Some(vec!["b"]), Some(vec!["b", "x"])]
+        {
+            for member in set.iter().flatten() {
+                lists.values().append_value(member);
+            }
+            lists.append(set.is_some());
+        }
+        let values: ArrayRef = Arc::new(lists.finish());
+        let plan = ColumnPlan::learn(SemanticType::Multicategorical, &values, 4).unwrap().unwrap();
+        let entries = plan.encode(&values).unwrap().1;
+        let met: Vec<Vec<u32>> = entries
+            .chunks_exact(SET_MEMBERS)
+            .map(|set| set.iter().copied().take_while(|e| *e != NULL_ENTRY).collect())
+            .collect();
+        assert_eq!(met, [vec![3, 2], vec![], vec![], vec![2], vec![2, UNKNOWN_ENTRY]]);
+    }
+
+    #[test]
+    fn texts_are_words_and_pairs_of_words_however_long() {
+        let long: Vec<String> = (0..40).map(|i| format!("word{i}")).collect();
+        let swapped = [&long[1..2], &long[..1], &long[2..]].concat().join(" ");
+        let long = long.join(" ");
+        let texts = vec![Some("Red, hat"), Some("red HAT"), Some("hat red"), None, Some(&long)];
+        let values: ArrayRef = Arc::new(StringArray::from(texts));
+        let (_, _, entries) = encoded(SemanticType::Text, &values);
+        let texts: Vec<&[u32]> = entries.chunks_exact(TEXT_TOKENS).collect();
+        assert_eq!(texts[0], texts[1]);
+        assert_eq!(texts[0].iter().filter(|e| **e != NULL_ENTRY).count(), 3, "two words, one pair");
+        assert_ne!(texts[0][2], texts[2][2], "pairs tell the order");
+        assert_eq!(texts[3], [NULL_ENTRY; TEXT_TOKENS]);
+        assert!(texts[4].iter().all(|e| *e != NULL_ENTRY));
+        let sorted = |text: &str| {
+            let mut tokens = tokens(text);
+            tokens.sort_unstable();
+            tokens
+        };
+        assert_ne!(sorted(&long), sorted(&swapped), "so do those of a long text");
+    }
+
+    #[test]
+    fn embeddings_are_read_from_lists_of_one_length_and_tell_null_from_zeros() {
+        let rows = [Some([0.0, 0.0]), None, Some([1.5, f64::NAN])];
+        let (mut fixed, mut lists) = (
+            FixedSizeListBuilder::new(Float64Builder::new(), 2),
+            ListBuilder::new(Float64Builder::new()),
+        );
+        for row in rows {
+            fixed.values().append_slice(&row.unwrap_or_default());
+            fixed.append(row.is_some());
+            lists.values().append_slice(row.as_ref().map_or(&[], |r| r.as_slice()));
+            lists.append(row.is_some());
+        }
+        let fixed: ArrayRef = Arc::new(fixed.finish());
+        let (plan, numbers, _) = encoded(SemanticType::Embedding, &fixed);
+        assert_eq!(numbers, [0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.5, 0.0, 0.0]);
+        assert_eq!(plan.null().0, [0.0, 0.0, 1.0]);
+        assert_eq!(plan.encode(&fixed.slice(1, 2)).unwrap().0, numbers[3..]);
+        let whole: ArrayRef = Arc::new(lists.finish_cloned());
+        assert_eq!(encoded(SemanticType::Embedding, &whole), (plan, numbers, Vec::new()));
+
+        lists.values().append_slice(&[1.0, 2.0, 3.0]);
+        lists.append(true);
+        let uneven: ArrayRef = Arc::new(lists.finish());
+        let learn = |known| ColumnPlan::learn(SemanticType::Embedding, &uneven, known).unwrap();
+        assert_eq!(learn(4), None, "no common length");
+        let plan = learn(3).unwrap();
+        assert_eq!(plan.encode(&uneven).unwrap().0[9..], plan.null().0, "a later length is NULL");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! A value that the plan has not met is the unknown value of its column, never a new entry.
 
 mod column;
+mod reveals;
 mod table;
 mod time;
 

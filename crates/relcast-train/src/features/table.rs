@@ -2,22 +2,18 @@
 
 use std::ops::Range;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
+use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use relcast_catalog::{SemanticType, Table};
 use relcast_nn::TableShape;
 use serde::{Deserialize, Serialize};
 
 use super::column::ColumnPlan;
+use super::reveals::{NO_TIME, Reveals, find, micros};
 use super::time::{AGE_FEATURES, SEASON_FEATURES, age_features, season_features};
 
 /// Numbers that one timestamp cell becomes, seen from a seed.
 const CELL_FEATURES: usize = AGE_FEATURES + 1;
-
-/// A timestamp that is NULL.
-const NO_TIME: i64 = i64::MIN;
 
 /// What was learnt about every table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,24 +57,47 @@ pub struct TableFeatures {
     /// Encoding of a row of which nothing is known.
     null_dense: Vec<f32>,
     null_entries: Vec<u32>,
-    timestamps: Vec<(TimestampPlan, Vec<i64>)>,
+    timestamps: Vec<TimestampCells>,
     masked: Vec<MaskedColumn>,
+    reveals: Reveals,
     horizon: i64,
 }
 
 /// A column whose cells become known later than their row.
 #[derive(Debug)]
 struct MaskedColumn {
-    known_from: Vec<i64>,
+    /// Which of the [`Reveals`] says when.
+    reveal: usize,
     dense: Range<usize>,
     entries: Range<usize>,
 }
 
+/// A timestamp column with its cells.
+#[derive(Debug)]
+struct TimestampCells {
+    plan: TimestampPlan,
+    cells: Vec<i64>,
+    /// Which of the [`Reveals`] says when a cell becomes known, if it is later than its row.
+    reveal: Option<usize>,
+}
+
+impl TimestampCells {
+    /// The row's cell as it is known at `view`.
+    fn at(&self, row: Option<u32>, view: i64, reveals: &Reveals) -> Option<i64> {
+        let row = row? as usize;
+        let cell = Some(self.cells[row]).filter(|cell| *cell != NO_TIME)?;
+        let known = self.reveal.is_none_or(|reveal| reveals.is_known(reveal, row, view));
+        (known && (self.plan.planned || cell <= view)).then_some(cell)
+    }
+}
+
 impl TablePlan {
-    /// Learns `table` from its first `known` rows; `until` is the last training cutoff.
+    /// Learns `table` from its first `known` rows; `until` is the last training cutoff. Cells that
+    /// become known later read as NULL.
     ///
     /// # Errors
-    /// Arrow's, if a column cannot be read as its semantic type.
+    /// Arrow's, if a column cannot be read as its semantic type, or `known_from` names too many
+    /// columns.
     pub fn learn(
         table: &Table,
         rows: &RecordBatch,
@@ -88,13 +107,16 @@ impl TablePlan {
     ) -> Result<Self, ArrowError> {
         let mut columns = Vec::new();
         let mut timestamps = Vec::new();
+        let rows = &rows.slice(0, known.min(rows.num_rows()));
+        let reveals = Reveals::read(table, rows)?;
         for column in &table.columns {
             let Some(values) = rows.column_by_name(&column.name) else { continue };
+            let values = &reveals.masked(table, &column.name, values, until)?;
             if column.semantic != SemanticType::Timestamp {
                 let plan = ColumnPlan::learn(column.semantic, values, known)?;
                 columns.extend(plan.map(|plan| (column.name.clone(), plan)));
             } else if table.time_column.as_ref() != Some(&column.name) {
-                let met = micros(&values.slice(0, known.min(values.len())))?;
+                let met = micros(values)?;
                 timestamps.push(TimestampPlan::learn(&column.name, &met, until, column.planned));
             }
         }
@@ -133,7 +155,8 @@ impl TableFeatures {
     /// Encodes all `rows` of `table` by `plan`; `times` says from when each is known.
     ///
     /// # Errors
-    /// Arrow's, if a column no longer has the type it was learnt with.
+    /// Arrow's, if a column no longer has the type it was learnt with, or `known_from` names too
+    /// many columns.
     pub fn encode(
         table: &Table,
         plan: &TablePlan,
@@ -151,6 +174,7 @@ impl TableFeatures {
             null_entries: vec![0; shape.slots],
             timestamps: Vec::new(),
             masked: Vec::new(),
+            reveals: Reveals::read(table, rows)?,
             horizon,
         };
         let mut dense_at = 0;
@@ -176,33 +200,19 @@ impl TableFeatures {
             for (slot, entry) in slots.clone().zip(null_entries) {
                 features.null_entries[slot] = entry + vocabulary_at;
             }
-            let known_from = table.find_column(name).and_then(|c| c.known_from.as_deref());
-            if let Some(known_from) = known_from {
-                features.masked.push(MaskedColumn {
-                    known_from: micros(find(rows, known_from)?)?,
-                    dense: dense.clone(),
-                    entries: slots.clone(),
-                });
+            if let Some(reveal) = features.reveals.of(table, name) {
+                let (dense, entries) = (dense.clone(), slots.clone());
+                features.masked.push(MaskedColumn { reveal, dense, entries });
             }
             (dense_at, slot_at) = (dense.end, slots.end);
             vocabulary_at += column.vocabulary() as u32;
         }
         for timestamp in &plan.timestamps {
-            let mut cells = micros(find(rows, &timestamp.name)?)?;
-            let known_from =
-                table.find_column(&timestamp.name).and_then(|c| c.known_from.as_deref());
-            if let Some(known_from) = known_from {
-                // A cell is read once both it and what reveals it have passed.
-                let revealed = micros(find(rows, known_from)?)?;
-                for (cell, revealed) in cells.iter_mut().zip(revealed) {
-                    *cell = if *cell == NO_TIME || revealed == NO_TIME {
-                        NO_TIME
-                    } else {
-                        (*cell).max(revealed)
-                    };
-                }
-            }
-            features.timestamps.push((timestamp.clone(), cells));
+            features.timestamps.push(TimestampCells {
+                plan: timestamp.clone(),
+                cells: micros(find(rows, &timestamp.name)?)?,
+                reveal: features.reveals.of(table, &timestamp.name),
+            });
         }
         Ok(features)
     }
@@ -216,19 +226,17 @@ impl TableFeatures {
     /// The memory that the encoded rows take, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let times: usize = self.timestamps.iter().map(|(_, cells)| cells.len()).sum();
-        let masked: usize = self.masked.iter().map(|column| column.known_from.len()).sum();
-        4 * (self.dense.len() + self.entries.len()) + 8 * (times + masked)
+        let times: usize = self.timestamps.iter().map(|column| column.cells.len()).sum();
+        4 * (self.dense.len() + self.entries.len()) + 8 * (times + self.reveals.cells())
     }
 
-    /// Which columns of `row` are still hidden at a seed's `view`, a bit each.
+    /// Which cells of `row` are still hidden at a seed's `view`: a bit for each column that
+    /// `known_from` names.
     #[must_use]
     pub fn hidden(&self, row: Option<u32>, view: i64) -> u64 {
         let Some(row) = row else { return 0 };
-        self.masked.iter().take(64).enumerate().fold(0, |bits, (i, column)| {
-            let from = column.known_from[row as usize];
-            bits | (u64::from(from == NO_TIME || from > view) << i)
-        })
+        let hidden = |reveal: &usize| !self.reveals.is_known(*reveal, row as usize, view);
+        (0..self.reveals.len()).filter(hidden).fold(0, |bits, reveal| bits | 1 << reveal)
     }
 
     /// Appends the numbers and entries of `row` with the `hidden` columns as NULL.
@@ -255,7 +263,7 @@ impl TableFeatures {
                 entries.extend(self.null_entries.iter().map(|e| *e as i32));
             }
         }
-        for (_, column) in self.masked.iter().enumerate().filter(|(i, _)| hidden >> i & 1 == 1) {
+        for column in self.masked.iter().filter(|c| hidden >> c.reveal & 1 == 1) {
             for i in column.dense.clone() {
                 dense[dense_start + i] = self.null_dense[i];
             }
@@ -269,17 +277,15 @@ impl TableFeatures {
     /// A cell later than the view reads as NULL unless planned.
     pub fn push_time(&self, row: Option<u32>, age: Option<i64>, view: i64, out: &mut Vec<f32>) {
         age_features(age, self.horizon, out);
-        for (plan, cells) in &self.timestamps {
-            let cell = row.map_or(NO_TIME, |row| cells[row as usize]);
-            let hidden = cell == NO_TIME || (cell > view && !plan.planned);
-            if hidden {
+        for column in &self.timestamps {
+            let Some(cell) = column.at(row, view, &self.reveals) else {
                 age_features(None, self.horizon, out);
                 out.push(0.0);
-            } else {
-                let age = view.saturating_sub(cell);
-                age_features(Some(age.saturating_abs()), self.horizon, out);
-                out.push((((age as f64 - plan.mean) / plan.deviation).clamp(-5.0, 5.0)) as f32);
-            }
+                continue;
+            };
+            let (plan, age) = (&column.plan, view.saturating_sub(cell));
+            age_features(Some(age.saturating_abs()), self.horizon, out);
+            out.push((((age as f64 - plan.mean) / plan.deviation).clamp(-5.0, 5.0)) as f32);
         }
     }
 }
@@ -289,13 +295,11 @@ impl TableFeatures {
     /// age at `view`, in days; NaN where NULL or not known yet.
     pub fn push_moments(&self, row: Option<u32>, view: i64, out: &mut Vec<f64>) {
         const DAY: f64 = 8.64e10;
-        for (plan, cells) in &self.timestamps {
-            let cell = row.map_or(NO_TIME, |row| cells[row as usize]);
-            if cell == NO_TIME || (cell > view && !plan.planned) {
-                out.extend([f64::NAN; 2]);
-            } else {
-                out.extend([cell as f64 / DAY, (view as f64 - cell as f64) / DAY]);
-            }
+        for column in &self.timestamps {
+            out.extend(match column.at(row, view, &self.reveals) {
+                Some(cell) => [cell as f64 / DAY, (view as f64 - cell as f64) / DAY],
+                None => [f64::NAN; 2],
+            });
         }
     }
 }
@@ -315,19 +319,4 @@ fn copy_columns<T: Copy>(from: &[T], to: &mut [T], width: usize, columns: &Range
     for (source, target) in from.chunks_exact(columns.len()).zip(to.chunks_exact_mut(width)) {
         target[columns.clone()].copy_from_slice(source);
     }
-}
-
-fn find<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, ArrowError> {
-    rows.column_by_name(name).ok_or_else(|| {
-        ArrowError::SchemaError(format!(
-            "the model reads a column {name:?} that is no longer there"
-        ))
-    })
-}
-
-/// A timestamp column in microseconds, NULL as [`NO_TIME`].
-fn micros(values: &ArrayRef) -> Result<Vec<i64>, ArrowError> {
-    let cast = cast(values, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
-    let times = cast.as_primitive::<TimestampMicrosecondType>();
-    Ok(times.iter().map(|t| t.unwrap_or(NO_TIME)).collect())
 }
