@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use moka::future::Cache;
+use hashlink::LruCache;
 use relcast_catalog::Catalog;
 use relcast_connect::Database;
 use relcast_query::Cutoffs;
+use tokio::sync::Mutex;
 
 use crate::error::EngineError;
 use crate::registry::Registry;
@@ -13,9 +14,9 @@ use crate::stored::StoredModel;
 use crate::work::{Scorer, known_until};
 
 /// Bytes of encoded rows and weights that are kept ready between statements.
-const WARM_BYTES: u64 = 4 << 30;
+const WARM_BYTES: usize = 4 << 30;
 /// Moments of models that are remembered.
-const MOMENTS: u64 = 10_000;
+const MOMENTS: usize = 10_000;
 
 /// A database, its schema and its registry, with the models used lately kept ready.
 ///
@@ -28,9 +29,15 @@ pub struct Engine {
     pub database: Database,
     /// What the tables mean.
     pub catalog: Catalog,
-    newest: Cache<ModelId, i64>,
-    known_until: Cache<(ModelId, i64), i64>,
-    scorers: Cache<(ModelId, i64), Arc<Scorer>>,
+    warm: Mutex<Warm>,
+}
+
+/// What was found out lately.
+#[derive(Debug)]
+struct Warm {
+    newest: LruCache<ModelId, i64>,
+    known_until: LruCache<(ModelId, i64), i64>,
+    scorers: LruCache<(ModelId, i64), Arc<Scorer>>,
 }
 
 /// A version of a model, told from another that had its name and number before.
@@ -52,18 +59,12 @@ impl Engine {
     /// An engine over an opened database.
     #[must_use]
     pub fn new(registry: Registry, database: Database, catalog: Catalog) -> Self {
-        // Bytes are counted in KiB: moka counts in 32 bits.
-        let weigh = |_: &(ModelId, i64), scorer: &Arc<Scorer>| {
-            u32::try_from(scorer.bytes() / 1024).unwrap_or(u32::MAX)
+        let warm = Warm {
+            newest: LruCache::new(MOMENTS),
+            known_until: LruCache::new(MOMENTS),
+            scorers: LruCache::new(MOMENTS),
         };
-        Self {
-            registry,
-            database,
-            catalog,
-            newest: Cache::new(MOMENTS),
-            known_until: Cache::new(MOMENTS),
-            scorers: Cache::builder().max_capacity(WARM_BYTES / 1024).weigher(weigh).build(),
-        }
+        Self { registry, database, catalog, warm: Mutex::new(warm) }
     }
 
     /// Reads a registered model; the default version if none is named.
@@ -87,15 +88,12 @@ impl Engine {
     /// # Errors
     /// If the tables cannot be read.
     pub async fn newest_time(&self, model: &StoredModel) -> Result<i64, EngineError> {
-        let found = self.newest.try_get_with(ModelId::of(model), async {
-            let plan = model.question.plan(&model.schema, &model.set)?;
-            let newest = plan.newest_time(&self.database.context, None).await?;
-            Ok::<_, EngineError>(newest.unwrap_or(model.cutoffs.data_end))
-        });
-        found.await.map_err(EngineError::Shared)
+        let mut warm = self.warm.lock().await;
+        self.newest(&mut warm, model).await
     }
 
-    /// `model` ready to score at `cutoff`, from the cache where it was used before.
+    /// `model` ready to score at `cutoff`, from the cache where it was used before. Whoever asks
+    /// while it is made ready waits for it.
     ///
     /// # Errors
     /// As [`Scorer::open`].
@@ -104,19 +102,43 @@ impl Engine {
         model: &Arc<StoredModel>,
         cutoff: i64,
     ) -> Result<Arc<Scorer>, EngineError> {
+        let mut warm = self.warm.lock().await;
         let id = ModelId::of(model);
-        let newest = self.newest_time(model).await?;
-        let until = self.known_until.try_get_with((id.clone(), cutoff), async {
-            let plan = model.question.plan(&model.schema, &model.set)?;
-            let cutoffs = Cutoffs { data_end: newest, ..model.cutoffs.clone() };
-            known_until(&self.database.context, &plan, &cutoffs, cutoff).await
-        });
-        let until = until.await.map_err(EngineError::Shared)?;
-        let opened = self.scorers.try_get_with((id, until), async {
-            let (home, schema) = (self.registry.home(), &self.catalog.schema);
-            let model = model.clone();
-            Scorer::open(home, &self.database, schema, model, Some(cutoff)).await.map(Arc::new)
-        });
-        opened.await.map_err(EngineError::Shared)
+        let until = match warm.known_until.get(&(id.clone(), cutoff)) {
+            Some(until) => *until,
+            None => {
+                let data_end = self.newest(&mut warm, model).await?;
+                let plan = model.question.plan(&model.schema, &model.set)?;
+                let cutoffs = Cutoffs { data_end, ..model.cutoffs.clone() };
+                let until = known_until(&self.database.context, &plan, &cutoffs, cutoff).await?;
+                warm.known_until.insert((id.clone(), cutoff), until);
+                until
+            }
+        };
+        if let Some(scorer) = warm.scorers.get(&(id.clone(), until)) {
+            return Ok(scorer.clone());
+        }
+        let (home, schema) = (self.registry.home(), &self.catalog.schema);
+        let opened =
+            Scorer::open(home, &self.database, schema, model.clone(), Some(cutoff)).await?;
+        let scorer = Arc::new(opened);
+        warm.scorers.insert((id, until), scorer.clone());
+        let bytes = |warm: &Warm| warm.scorers.iter().map(|(_, s)| s.bytes()).sum::<usize>();
+        while warm.scorers.len() > 1 && bytes(&warm) > WARM_BYTES {
+            warm.scorers.remove_lru();
+        }
+        Ok(scorer)
+    }
+
+    async fn newest(&self, warm: &mut Warm, model: &StoredModel) -> Result<i64, EngineError> {
+        let id = ModelId::of(model);
+        if let Some(newest) = warm.newest.get(&id) {
+            return Ok(*newest);
+        }
+        let plan = model.question.plan(&model.schema, &model.set)?;
+        let newest = plan.newest_time(&self.database.context, None).await?;
+        let newest = newest.unwrap_or(model.cutoffs.data_end);
+        warm.newest.insert(id, newest);
+        Ok(newest)
     }
 }

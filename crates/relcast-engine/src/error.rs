@@ -176,9 +176,6 @@ pub enum EngineError {
     /// Nobody waits for the result any more.
     #[error("the statement was stopped")]
     Stopped,
-    /// Work that several waited for failed.
-    #[error(transparent)]
-    Shared(Arc<EngineError>),
     /// A document's name cannot be a file name of an artefact.
     #[error("\"{name}\" cannot be the name of a document in an artefact")]
     DocumentName {
@@ -223,7 +220,6 @@ impl EngineError {
             Self::TaskModel { .. } => {
                 "write PREDICT USING MODEL … FOR …, and filter its rows with SQL around it"
             }
-            Self::Shared(error) => return error.hint(),
             Self::Sql { .. } | Self::NotYet { .. } | Self::Stopped | Self::Catalog(_) => {
                 return None;
             }
@@ -269,7 +265,6 @@ impl EngineError {
         match self {
             Self::Sql { at, .. } => *at,
             Self::Query(error) => error.place(),
-            Self::Shared(error) => error.place(),
             _ => None,
         }
     }

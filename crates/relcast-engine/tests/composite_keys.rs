@@ -41,7 +41,11 @@ async fn keys_in_another_order_give_the_same_weights_and_predictions() {
         let stored = bench.stored().await;
         let rows = bench.predict(&stored, PredictAt::Moment(None)).await;
         assert_eq!(rows.num_rows(), shelves.len());
-        found.push((stored.weights.0, rows.project(&[0, 1]).unwrap(), bits(&rows, "probability")));
+        found.push((
+            stored.weights.0.clone(),
+            rows.project(&[0, 1]).unwrap(),
+            bits(&rows, "probability"),
+        ));
     }
     assert!(found[0] == found[1]);
 }

@@ -674,7 +674,7 @@ async fn explain_labels_splits_an_untimed_table_as_its_rows_are() {
     let (schema, context) = (shop(), session());
     let ids: Vec<i64> = (0..200).collect();
     let price = ids.iter().map(|i| Some(*i as f64)).collect::<Vec<_>>();
-    register(&context, "products", vec![("id", keys(&ids)), ("price", common::floats(&price))]);
+    register(&context, "products", vec![("id", keys(&ids)), ("price", floats(&price))]);
     for name in ["orders", "reviews", "referrals", "posts", "stockings"] {
         let table = schema.table(schema.find_table(name).unwrap());
         let time = table.time_column.as_deref().unwrap();
