@@ -20,5 +20,5 @@ mod target;
 pub use database::{Database, OpenOptions, open, open_with};
 pub use error::ConnectError;
 pub use overlay::with_table;
-pub use sink::write;
+pub use sink::{check_target, write};
 pub use target::Target;

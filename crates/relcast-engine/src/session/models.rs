@@ -104,7 +104,7 @@ impl Session {
     /// The figures of a training or an evaluation: split, history, by whom, metric, value.
     fn figures(&self, tag: &str, report: &EvaluationReport) -> Result<Answer, EngineError> {
         let mut rows: Vec<([String; 4], Option<f64>)> = Vec::new();
-        for Evaluation { split, history, metrics, baselines } in &report.results {
+        for Evaluation { split, history, metrics, baselines, .. } in &report.results {
             let name = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
             let own = std::iter::once(("model", metrics));
             for (by, metrics) in own.chain(baselines.iter().map(|(n, m)| (n.as_str(), m))) {
