@@ -101,7 +101,7 @@ impl Judge<'_> {
         }
     }
 
-    /// Gradient boosting on the entity's own row and the season of the cutoff, fitted once.
+    /// Gradient boosting on the entity's own row, fitted once.
     fn boosted(&self, all: &[Seen]) -> Result<BTreeMap<Seen, Metrics>, TrainError> {
         let task = &self.plan.task;
         let train = &self.examples.train;
@@ -138,7 +138,8 @@ impl Judge<'_> {
         Ok(figures.collect())
     }
 
-    /// The entity's own row as seen, and the season of the cutoff.
+    /// The entity's own row as seen. Not the cutoff or its season: with few cutoffs these only name
+    /// the one a label belongs to, and boosting learns each by heart.
     fn own_columns(
         &self,
         examples: &Examples,
@@ -154,10 +155,10 @@ impl Judge<'_> {
             let (mut dense, mut entries, mut moments) = (Vec::new(), Vec::new(), Vec::new());
             table.push_row(row, table.hidden(row, seeds.views[i]), &mut dense, &mut entries);
             table.push_moments(row, seeds.views[i], &mut moments);
-            crate::features::season_features(Some(seeds.cutoffs[i]), &mut dense);
             let dense = dense.into_iter().map(f64::from);
-            let values = dense.chain(entries.into_iter().map(f64::from)).chain(moments);
-            columns.resize_with(columns.len().max(values.size_hint().0), Vec::new);
+            let entries = entries.into_iter().map(f64::from);
+            let values: Vec<f64> = dense.chain(entries).chain(moments).collect();
+            columns.resize_with(values.len(), Vec::new);
             for (column, value) in columns.iter_mut().zip(values) {
                 column.push(value);
             }
