@@ -406,6 +406,7 @@ async fn set_semantic_types(
             });
             if let Some(semantic) = declared {
                 column.semantic = semantic;
+                schema.declared_types.insert((name.clone(), column.name.clone()));
             } else if keys.contains(&column.name) {
                 column.semantic = SemanticType::Key;
             } else {

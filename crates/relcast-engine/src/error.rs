@@ -234,6 +234,9 @@ impl EngineError {
             Self::Migration { source: sqlx::migrate::MigrateError::VersionMissing(_), .. } => {
                 "a newer relcast wrote this home folder: use that one, or another --home DIR"
             }
+            Self::Registry { .. } | Self::Migration { .. } if disk_is_full(self) => {
+                "the disk is full: make room on it, or name another folder with --home DIR"
+            }
             Self::Registry { .. } | Self::Migration { .. } | Self::BadRow { .. } => {
                 "if the file is damaged, restore it from a copy, or start anew with --home DIR"
             }
@@ -372,4 +375,11 @@ impl From<DataFusionError> for EngineError {
     fn from(error: DataFusionError) -> Self {
         Self::of_datafusion(error)
     }
+}
+
+/// Whether SQLite says that there is no room: in so many words, or that the file it shares between
+/// processes could not grow (SQLITE_IOERR_SHMSIZE).
+fn disk_is_full(error: &EngineError) -> bool {
+    let text = error.to_string();
+    text.contains("disk is full") || text.contains("(code: 4874)")
 }

@@ -49,7 +49,8 @@ async fn check_predictions(source: &Path, home: &Path, at: i64) {
 
 struct Warehouses {
     source: PathBuf,
-    query: String,
+    /// One question with labels 0 and 1, one with numbers.
+    queries: [String; 2],
     val: i64,
     test: i64,
     _directory: tempfile::TempDir,
@@ -59,9 +60,10 @@ fn warehouses() -> Warehouses {
     let directory = tempfile::tempdir().unwrap();
     let source = directory.path().join("shop");
     let database = warehouse_churn(&source, 2, Permute::No).unwrap();
+    let query = database.query_with_splits();
     Warehouses {
         source,
-        query: database.query_with_splits(),
+        queries: [query.clone(), query.replace(" = 0 ", " ")],
         val: database.val_timestamp,
         test: database.test_timestamp,
         _directory: directory,
@@ -73,12 +75,14 @@ const QUICK: [(&str, &str); 2] = [("epochs", "2"), ("max_train_rows", "2000")];
 #[tokio::test]
 async fn predictions_do_not_move_when_the_future_is_another_or_gone() {
     let shop = warehouses();
-    let home = tempfile::tempdir().unwrap();
-    let bench = Bench::open(&shop.source, home.path(), 2).await;
-    bench.train(&Question::Query(shop.query.clone()), &QUICK).await;
-    // Not at the time of a row, and not on the grid of the cutoffs.
-    for at in [shop.val - 1_234_567, shop.test + 1_234_567_890] {
-        check_predictions(&shop.source, home.path(), at).await;
+    for query in &shop.queries {
+        let home = tempfile::tempdir().unwrap();
+        let bench = Bench::open(&shop.source, home.path(), 2).await;
+        bench.train(&Question::Query(query.clone()), &QUICK).await;
+        // Not at the time of a row, and not on the grid of the cutoffs.
+        for at in [shop.val - 1_234_567, shop.test + 1_234_567_890] {
+            check_predictions(&shop.source, home.path(), at).await;
+        }
     }
 }
 
@@ -87,7 +91,7 @@ async fn a_change_of_the_past_moves_predictions() {
     let shop = warehouses();
     let home = tempfile::tempdir().unwrap();
     let bench = Bench::open(&shop.source, home.path(), 2).await;
-    bench.train(&Question::Query(shop.query.clone()), &QUICK).await;
+    bench.train(&Question::Query(shop.queries[0].clone()), &QUICK).await;
     let before = predictions(&shop.source, home.path(), shop.test).await;
     let changed = tempfile::tempdir().unwrap();
     let month_before = Some((shop.test - 30 * DAY, Future::Changed));
@@ -99,15 +103,17 @@ async fn a_change_of_the_past_moves_predictions() {
 #[tokio::test]
 async fn weights_do_not_depend_on_the_test_split_on_row_order_or_on_threads() {
     let shop = warehouses();
-    let original = weights(&shop.source, &shop.query, &QUICK, 2).await;
     let changed = tempfile::tempdir().unwrap();
     rewrite(&shop.source, changed.path(), Some((shop.test, Future::Changed))).await;
-    assert!(original == weights(changed.path(), &shop.query, &QUICK, 1).await, "weights moved");
     let reordered = tempfile::tempdir().unwrap();
     rewrite(&shop.source, reordered.path(), None).await;
-    assert!(original == weights(reordered.path(), &shop.query, &QUICK, 2).await, "weights moved");
-    let seeded = [QUICK[0], QUICK[1], ("seed", "1")];
-    assert!(original != weights(&shop.source, &shop.query, &seeded, 2).await);
+    for query in &shop.queries {
+        let original = weights(&shop.source, query, &QUICK, 2).await;
+        assert!(original == weights(changed.path(), query, &QUICK, 1).await, "weights moved");
+        assert!(original == weights(reordered.path(), query, &QUICK, 2).await, "weights moved");
+        let seeded = [QUICK[0], QUICK[1], ("seed", "1")];
+        assert!(original != weights(&shop.source, query, &seeded, 2).await);
+    }
 }
 
 /// The demonstration shop has cells that become known later, planned ones, and rows that are known

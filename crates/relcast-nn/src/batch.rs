@@ -40,4 +40,6 @@ pub struct GraphBatch {
     pub blocks: Vec<BlockInput>,
     /// What is known of each seed beside its row, such as the season of its cutoff, `[seeds, k]`.
     pub seeds: Tensor<2>,
+    /// First guesses at each seed's output, `[seeds, wide]`; `None` for a model without a wide part.
+    pub wide: Option<Tensor<2>>,
 }

@@ -1,6 +1,6 @@
 //! The relational model: row encoders, layers of convolution, a head.
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,8 @@ pub struct ModelConfig {
     pub outputs: usize,
     /// Numbers known of each seed beside its row.
     pub seed_features: usize,
+    /// First guesses at each seed's output; zero for a model without a wide part.
+    pub wide: usize,
     /// Tables in the order of the schema.
     pub tables: Vec<TableShape>,
     /// How many edge types there are: two per link, towards the parent first.
@@ -61,11 +63,13 @@ pub struct RelationalModel {
     /// One per table.
     pub encoders: Vec<RowEncoder>,
     /// `[seed features, channels]`.
-    pub seeds: burn::module::Param<Tensor<2>>,
+    pub seeds: Param<Tensor<2>>,
     /// One per hop.
     pub layers: Vec<SageConv>,
     /// From seed states to outputs.
     pub head: Head,
+    /// `[wide]`, the weights of the first guesses; none without a wide part.
+    pub wide: Option<Param<Tensor<1>>>,
     #[module(skip)]
     config: ModelConfig,
 }
@@ -86,6 +90,8 @@ impl RelationalModel {
                 .map(|_| SageConv::new(config.tables.len(), config.edges, config.channels, init))
                 .collect(),
             head: Head::new(config.channels, config.outputs, init),
+            wide: (config.wide > 0)
+                .then(|| init.constant(config.wide, (config.wide as f32).recip())),
             config: config.clone(),
         }
     }
@@ -112,7 +118,13 @@ impl RelationalModel {
         let seeds = seeds.unwrap_or_else(|| {
             Tensor::zeros([0, self.config.channels], &self.seeds.val().device())
         });
-        self.head.forward(seeds, keep)
+        let deep = self.head.forward(seeds, keep);
+        match (&self.wide, &batch.wide) {
+            (Some(weights), Some(guesses)) => {
+                deep + guesses.clone().matmul(weights.val().unsqueeze_dim(1))
+            }
+            _ => deep,
+        }
     }
 
     /// First states of every block; `None` for a block without nodes.
@@ -166,5 +178,52 @@ impl RelationalModel {
     #[must_use]
     pub fn config(&self) -> &ModelConfig {
         &self.config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, Int, TensorData};
+
+    use super::*;
+    use crate::batch::{BlockInput, TableInput};
+
+    fn outputs(wide: usize, guesses: Option<Tensor<2>>) -> Vec<f32> {
+        let device = Device::flex();
+        let config = ModelConfig {
+            channels: 4,
+            outputs: 1,
+            seed_features: 1,
+            wide,
+            tables: vec![TableShape { dense: 1, slots: 0, vocabulary: 0, time: 1 }],
+            edges: 0,
+            blocks: vec![BlockShape { parent: None, edge: 0, table: 0, hop: 0 }],
+        };
+        let column = |values: [f32; 2]| {
+            Tensor::<2>::from_data(TensorData::new(values.to_vec(), [2, 1]), &device)
+        };
+        let batch = GraphBatch {
+            tables: vec![TableInput { dense: Some(column([1.0, -2.0])), entries: None, rows: 2 }],
+            blocks: vec![BlockInput {
+                rows: Tensor::<1, Int>::from_data(TensorData::new(vec![0i32, 1], [2]), &device),
+                time: column([0.5, 0.0]),
+                csr: None,
+                log_known: None,
+                nodes: 2,
+            }],
+            seeds: column([1.0, 1.0]),
+            wide: guesses,
+        };
+        let model = RelationalModel::new(&config, &mut Initializer::new(3, &device));
+        model.forward(&batch, None).into_data_as::<f32>().iter::<f32>().collect()
+    }
+
+    #[test]
+    fn the_wide_part_starts_at_the_mean_of_the_guesses_and_draws_no_weight() {
+        let guesses = Tensor::<2>::from_floats([[1.0, 3.0], [-4.0, 0.0]], &Device::flex());
+        let (deep, both) = (outputs(0, None), outputs(2, Some(guesses)));
+        for ((deep, both), mean) in deep.iter().zip(&both).zip([2.0, -2.0]) {
+            assert!((both - deep - mean).abs() < 1e-6, "{both} instead of {deep} + {mean}");
+        }
     }
 }

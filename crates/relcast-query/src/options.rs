@@ -234,7 +234,6 @@ impl Options {
         }
         let ignored = [
             ("budget", self.budget.is_some()),
-            ("date_known", self.date_known != DateKnown::default()),
             ("embedding", self.embedding),
             ("horizon", self.horizon.is_some()),
             ("interval", self.interval.is_some()),
@@ -487,7 +486,6 @@ mod tests {
     fn options_that_do_nothing_yet_are_refused_by_name() {
         for (name, value) in [
             ("budget", "10 minutes"),
-            ("date_known", "end_of_day"),
             ("embedding", "true"),
             ("horizon", "1 year"),
             ("interval", "0.9"),

@@ -55,7 +55,7 @@ fn a_predictive_query_is_a_relation_wherever_a_subquery_may_stand() {
         ),
         (
             "SELECT * FROM (PREDICT USING MODEL m WITH (seed = 1)) p".to_owned(),
-            format!("SELECT * FROM ({name}) AS p"),
+            format!("SELECT * FROM ({name}) p"),
         ),
         ("(PREDICT USING MODEL m)".to_owned(), format!("({name})")),
     ] {

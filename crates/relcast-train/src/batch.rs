@@ -7,7 +7,9 @@ use relcast_nn::ops::Csr;
 use relcast_nn::{BlockInput, GraphBatch, TableInput};
 use relcast_sampler::{SamplePlan, Seeds, Subgraph, UNKNOWN_ROW};
 
-use crate::features::{SEED_FEATURES, TableFeatures, seed_features};
+use crate::features::{
+    CLOSED_LABEL_MEANS, ClosedLabels, SEED_FEATURES, TableFeatures, seed_features,
+};
 
 /// A batch as plain vectors, made while the model works on the one before.
 #[derive(Debug)]
@@ -15,6 +17,7 @@ pub struct HostBatch {
     tables: Vec<HostTable>,
     blocks: Vec<HostBlock>,
     seeds: Vec<f32>,
+    closed: Option<Vec<f32>>,
     count: usize,
 }
 
@@ -34,13 +37,15 @@ struct HostBlock {
 }
 
 impl HostBatch {
-    /// Lays out the rows of `subgraph`, drawn for `seeds` by `plan`.
+    /// Lays out the rows of `subgraph`, drawn for `seeds` by `plan`; `closed` where the model has a
+    /// wide part.
     #[must_use]
     pub fn assemble(
         features: &[TableFeatures],
         plan: &SamplePlan,
         subgraph: &Subgraph,
         seeds: &Seeds,
+        closed: Option<&ClosedLabels>,
     ) -> Self {
         let mut tables: Vec<HostTable> = features.iter().map(|_| HostTable::default()).collect();
         let blocks = plan
@@ -71,7 +76,12 @@ impl HostBatch {
         for cutoff in &seeds.cutoffs {
             seed_features(*cutoff, &mut seed_values);
         }
-        Self { tables, blocks, seeds: seed_values, count: seeds.cutoffs.len() }
+        let closed = closed.map(|closed| {
+            let mut means = Vec::with_capacity(seeds.cutoffs.len() * CLOSED_LABEL_MEANS);
+            closed.push_means(subgraph, &mut means);
+            means
+        });
+        Self { tables, blocks, seeds: seed_values, closed, count: seeds.cutoffs.len() }
     }
 
     /// The batch as tensors on `device`.
@@ -122,7 +132,13 @@ impl HostBatch {
                 }
             })
             .collect();
-        GraphBatch { tables, blocks, seeds: matrix(self.seeds, self.count, SEED_FEATURES, device) }
+        let seeds = |values, width| matrix(values, self.count, width, device);
+        GraphBatch {
+            tables,
+            blocks,
+            seeds: seeds(self.seeds, SEED_FEATURES),
+            wide: self.closed.map(|means| seeds(means, CLOSED_LABEL_MEANS)),
+        }
     }
 }
 

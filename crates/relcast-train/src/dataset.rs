@@ -224,6 +224,23 @@ fn column(name: &str, data_type: &DataType, semantic: SemanticType) -> Column {
     }
 }
 
+/// The table of closed labels in a `schema` extended by [`add_label_history`].
+#[must_use]
+pub fn closed_label_table(schema: &Schema) -> Option<TableId> {
+    let position = schema.tables.iter().position(|table| table.name == HISTORY)?;
+    Some(TableId(position as u32))
+}
+
+/// Its labels, one per row of `graph`; zero for a label that is NULL.
+///
+/// # Errors
+/// If the graph has no such column of numbers.
+pub fn closed_labels(graph: &TemporalGraph, table: TableId) -> Result<Vec<f64>, TrainError> {
+    let rows = graph.table_columns(table)?;
+    let labels = rows.column_by_name(LABEL);
+    numbers(labels.ok_or_else(|| TrainError::Labels("closed labels without a label".into()))?)
+}
+
 /// The examples that label `rows` make in `graph`.
 ///
 /// # Errors
@@ -338,7 +355,7 @@ mod tests {
     #[test]
     fn labels_of_one_value_are_nothing_to_learn_from() {
         for kind in [TaskType::Regression, TaskType::Binary] {
-            for labels in [&[1.0, 1.0, 1.0][..], &[1.0]] {
+            for labels in [&[1.0; 12][..], &[0.0; 10]] {
                 let error = task_of(&kind, &rows(labels)).unwrap_err().to_string();
                 assert!(error.contains("all training labels are equal"), "{error}");
             }

@@ -8,9 +8,12 @@ use relcast_nn::{BlockShape, Ensemble, ModelConfig};
 use relcast_sampler::{Direction, EdgeType, SamplePlan, Strategy};
 use serde::{Deserialize, Serialize};
 
+use crate::dataset::{closed_label_table, closed_labels};
 use crate::error::TrainError;
 use crate::examples::{Examples, Task};
-use crate::features::{FeaturePlan, SEED_FEATURES, TableFeatures, TablePlan};
+use crate::features::{
+    CLOSED_LABEL_MEANS, ClosedLabels, FeaturePlan, SEED_FEATURES, TableFeatures, TablePlan,
+};
 use crate::fit::FitPlan;
 
 /// What the user may set of a fit; `None` is decided from the data.
@@ -133,7 +136,16 @@ impl ModelPlan {
             _ => 1.0,
         };
         let channels = options.channels();
-        let model = model_config(&features, schema, entity, &fanout, channels, task.outputs());
+        let plan = sample_plan(schema, entity, &fanout);
+        let mut model = model_config(&features, schema, &plan, channels, task.outputs());
+        // The layers' normalisation bounds what they say of size: where labels differ a
+        // thousandfold, a number has to reach the output past them (Cheng et al. 2016).
+        if matches!(task, Task::Regression { .. }) {
+            let table = closed_label_table(schema);
+            if table.is_some_and(|table| ClosedLabels::block(&plan, table).is_some()) {
+                model.wide = CLOSED_LABEL_MEANS;
+            }
+        }
         let rows = train.len().min(options.max_train_rows());
         let fit = FitPlan {
             task: task.clone(),
@@ -169,10 +181,20 @@ impl ModelPlan {
                     .map_err(|source| TrainError::Features { table: table.name.clone(), source })?;
             features.push(encoded);
         }
+        let plan = sample_plan(&self.schema, self.entity, &self.fanout);
+        let closed = match (&self.fit.task, closed_label_table(&self.schema)) {
+            (Task::Regression { scale, .. }, Some(table)) if self.fit.model.wide > 0 => {
+                let labels = closed_labels(&graph, table)?;
+                let scaled = labels.into_iter().map(|label| scale.scaled(label) as f32).collect();
+                ClosedLabels::new(&plan, table, scaled).map(Arc::new)
+            }
+            _ => None,
+        };
         Ok(crate::score::Inputs {
             graph,
+            closed,
             features: Arc::new(features),
-            plan: Arc::new(sample_plan(&self.schema, self.entity, &self.fanout)),
+            plan: Arc::new(plan),
             entity: self.entity,
             run_seed: self.fit.seed,
         })
@@ -199,12 +221,11 @@ pub fn sample_plan(schema: &Schema, entity: TableId, fanout: &[usize]) -> Sample
 fn model_config(
     features: &FeaturePlan,
     schema: &Schema,
-    entity: TableId,
-    fanout: &[usize],
+    plan: &SamplePlan,
     channels: usize,
     outputs: usize,
 ) -> ModelConfig {
-    let blocks = sample_plan(schema, entity, fanout)
+    let blocks = plan
         .blocks
         .iter()
         .map(|step| BlockShape {
@@ -218,6 +239,7 @@ fn model_config(
         channels,
         outputs,
         seed_features: SEED_FEATURES,
+        wide: 0,
         tables: features.shapes(),
         edges: 2 * schema.links.len(),
         blocks,

@@ -12,7 +12,7 @@ use relcast_sampler::{SamplePlan, Seeds, stream};
 use crate::batch::HostBatch;
 use crate::error::TrainError;
 use crate::examples::Examples;
-use crate::features::TableFeatures;
+use crate::features::{ClosedLabels, TableFeatures};
 
 /// Batches that lie ready while the model works.
 const DEPTH: usize = 2;
@@ -24,6 +24,8 @@ pub struct Inputs {
     pub graph: Arc<TemporalGraph>,
     /// The rows' features, one per table.
     pub features: Arc<Vec<TableFeatures>>,
+    /// The closed labels, where the model reads them straight.
+    pub closed: Option<Arc<ClosedLabels>>,
     /// The steps of the trees.
     pub plan: Arc<SamplePlan>,
     /// The table of the seeds.
@@ -51,7 +53,9 @@ impl Inputs {
                 for item in sampled {
                     let batch = item.map_err(TrainError::from).and_then(|(seeds, subgraph)| {
                         subgraph.check(&self.graph, &self.plan, &seeds)?;
-                        Ok(HostBatch::assemble(&self.features, &self.plan, &subgraph, &seeds))
+                        let closed = self.closed.as_deref();
+                        let (features, plan) = (&self.features, &self.plan);
+                        Ok(HostBatch::assemble(features, plan, &subgraph, &seeds, closed))
                     });
                     // The receiver is gone once the consumer has failed.
                     if sender.send(batch).is_err() {

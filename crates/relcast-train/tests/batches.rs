@@ -39,7 +39,7 @@ fn read(database: &RandomDatabase, until: i64, views: &[i64]) -> (Vec<TablePlan>
     let seeds = Seeds::new(&graph, ENTITY, rows, views.to_vec(), keys, i64::MAX);
     let plan = SamplePlan::new(&schema, ENTITY, &[3, 2], Draw::MostRecent, None);
     let subgraph = sample(&graph, &plan, &seeds, 1).unwrap();
-    let batch = HostBatch::assemble(&features, &plan, &subgraph, &seeds);
+    let batch = HostBatch::assemble(&features, &plan, &subgraph, &seeds, None);
     let batch = batch.into_tensors(&features, &plan, &Device::flex());
 
     let floats =

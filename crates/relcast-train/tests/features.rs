@@ -101,13 +101,14 @@ fn what_is_learnt_does_not_depend_on_cells_known_later() {
 }
 
 /// All that a seed at `view` reads of a row.
-fn read(features: &TableFeatures, row: u32, view: i64) -> (Vec<f32>, Vec<i32>, Vec<f32>, Vec<f64>) {
+fn read(features: &TableFeatures, row: u32, view: i64) -> (Vec<f32>, Vec<i32>, Vec<f32>, Vec<u64>) {
     let (mut dense, mut entries) = (Vec::new(), Vec::new());
     features.push_row(Some(row), features.hidden(Some(row), view), &mut dense, &mut entries);
     let (mut time, mut moments) = (Vec::new(), Vec::new());
     features.push_time(Some(row), Some(view - 10 * i64::from(row + 1)), view, &mut time);
     features.push_moments(Some(row), view, &mut moments);
-    (dense, entries, time, moments)
+    // Bit by bit: what is not known is NaN.
+    (dense, entries, time, moments.into_iter().map(f64::to_bits).collect())
 }
 
 fn encoded(table: &Table, plan: &TablePlan, rows: &RecordBatch) -> TableFeatures {

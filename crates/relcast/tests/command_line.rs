@@ -155,8 +155,8 @@ fn sql_says_what_is_wrong_with_a_statement() {
     let run = |sql: &str| error(&relcast(shop.path(), &["sql", "--db", ".", "-c", sql]), 1);
     assert!(run("SELECT nam FROM customers").contains("nam"));
     assert!(run("SELECT 1 FROM nowhere").contains("nowhere"));
-    let predict = run(&format!("\n\n{QUERY}"));
-    assert!(predict.contains("EXPLAIN LABELS"), "{predict}");
+    let predict = run(&format!("\n\n{}", QUERY.replace("orders", "ordrs")));
+    assert!(predict.starts_with("error: line 3, column 15: no table \"ordrs\""), "{predict}");
     let typo = run("EXPLAIN LABELS PREDICT CONT(orders.*, 0, 30) FOR EACH customers.customer_id");
     assert!(typo.starts_with("error: line 1, column "), "{typo}");
 }
@@ -167,7 +167,7 @@ fn wrong_usage_exits_with_2() {
     for arguments in [
         &["inspect"][..],
         &["nonsense"],
-        &["sql", "--db", "."],
+        &["sql", "--db", ".", "-c", "SELECT 1", "-f", "x.sql"],
         &["labels", "--db", ".", "--split", "val", "-o", "x.csv"],
         &["labels", "--db", ".", "--query", QUERY, "--split", "all", "-o", "x.csv"],
         &["labels", "--db", ".", "--query", QUERY, "--split", "val", "-o", "x.txt"],

@@ -192,8 +192,9 @@ impl Rows {
             false => (Vec::new(), Vec::new()),
         };
         let known = self.chunk.column(self.chunk.num_columns() - 1).as_boolean().clone();
+        let has_row = there;
         let there: Vec<bool> =
-            there.iter().zip(known.values()).map(|(there, known)| *there && known).collect();
+            has_row.iter().zip(known.values()).map(|(row, known)| *row && known).collect();
         let moment =
             |at: i64| -> ArrayRef { Arc::new(TimestampMicrosecondArray::from_value(at, count)) };
         let (trained_until, model) = (self.scorer.model.cutoffs.data_end, &self.scorer.model);
@@ -207,7 +208,7 @@ impl Rows {
                     Arc::new(BooleanArray::from(vec![self.cutoff < trained_until; count]))
                 }
                 "eligible" => self.chunk.column(self.chunk.num_columns() - 2).clone(),
-                "reason" => Arc::new(self.reasons(&there, &known)),
+                "reason" => Arc::new(reasons(&has_row, &known)),
                 "model" => Arc::new(StringArray::from(vec![model.name.as_str(); count])),
                 "model_version" => Arc::new(Int64Array::from_value(model.version, count)),
                 "run_id" => Arc::new(Int64Array::from_value(self.run, count)),
@@ -223,16 +224,16 @@ impl Rows {
         let options = RecordBatchOptions::new().with_row_count(Some(count));
         Ok(RecordBatch::try_new_with_options(self.scan.schema.clone(), columns, &options)?)
     }
+}
 
-    /// Why there is no prediction for a key that was named.
-    fn reasons(&self, there: &[bool], known: &BooleanArray) -> StringArray {
-        let reason = |(there, known): (&bool, Option<bool>)| match (there, known) {
-            (true, _) => None,
-            (false, Some(true)) => Some("no row has this key"),
-            (false, _) => Some("no such entity is known at the cutoff"),
-        };
-        there.iter().zip(known).map(reason).collect()
-    }
+/// Why there is no prediction for a key that was named.
+fn reasons(has_row: &[bool], known: &BooleanArray) -> StringArray {
+    let reason = |(has_row, known): (&bool, bool)| match (has_row, known) {
+        (true, true) => None,
+        (true, false) => Some("no such entity is known at the cutoff"),
+        (false, _) => Some("no row has this key"),
+    };
+    has_row.iter().zip(known.values()).map(reason).collect()
 }
 
 /// At most `most` rows from `start` on that have the same cutoff.

@@ -11,7 +11,7 @@ use arrow::array::{
 };
 use arrow::compute::kernels::zip::zip;
 use arrow::compute::{cast, take};
-use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Schema as ArrowSchema, TimeUnit, TimestampMicrosecondType};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::parquet::arrow::ArrowWriter;
 use relcast_catalog::{KnownFrom, Schema, SemanticType, Table, TableId, known_relation};
@@ -153,7 +153,14 @@ fn with_other_cells(
         let is_fresh: BooleanArray = (0..values.len()).map(is_fresh).map(Some).collect();
         zip(&is_fresh, &fresh, &swapped).unwrap()
     });
-    RecordBatch::try_new(rows.schema(), columns.collect()).unwrap()
+    // Cells that are gone are NULL, whatever the file declares.
+    let fields = rows
+        .schema()
+        .fields()
+        .iter()
+        .map(|f| f.as_ref().clone().with_nullable(true))
+        .collect::<Vec<_>>();
+    RecordBatch::try_new(Arc::new(ArrowSchema::new(fields)), columns.collect()).unwrap()
 }
 
 /// Which cells of a column are not known at `moment` though their row may be.

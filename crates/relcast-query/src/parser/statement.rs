@@ -231,6 +231,7 @@ fn sql(cursor: &mut Cursor<'_>) -> Result<Sql, QueryError> {
         let may_stand = match before {
             None | Some(Token::LParen) => true,
             Some(Token::Word(word)) if creates && depth == 0 => word.keyword == Keyword::AS,
+            Some(Token::Word(word)) if word.keyword == Keyword::INTO => false,
             _ => inserts && depth == 0,
         };
         if may_stand && cursor.sees(&["PREDICT"]) && begins_prediction(cursor) {

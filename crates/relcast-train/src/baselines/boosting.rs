@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{BaselineError, labels::check_labels};
+use crate::scale::RobustScale;
 
 /// perpetual's measure of effort: trees get finer and more numerous with it.
 const BUDGET: f32 = 0.5;
@@ -18,6 +19,10 @@ const MEMORY_GB: f32 = 0.2;
 const MAX_TREES: usize = 300;
 /// Training rows used, at most: a fixed sample of a larger set.
 const MAX_TRAIN_ROWS: usize = 60_000;
+/// Spreads of the labels, in units of the label that is boosted under the absolute loss. Its
+/// gradient has no size, so the library's steps are of one unit whatever the label's own is: shares
+/// between 0 and 1 were overshot, and heavy tails never reached.
+const UNITS: f64 = 10.0;
 /// Seeds the order of training rows and the library's own draws.
 const SEED: u64 = 7;
 
@@ -67,7 +72,7 @@ pub fn fit_predict(
     match task {
         BoostingTask::Binary => data.fit_predict(&data.labels, Loss::Log),
         BoostingTask::Mean => data.fit_predict(&data.labels, Loss::Squared),
-        BoostingTask::Median => data.fit_predict(&data.labels, Loss::Absolute),
+        BoostingTask::Median => data.fit_predict_median(),
         BoostingTask::Multiclass { classes } => one_against_rest(&data, classes),
     }
 }
@@ -138,6 +143,16 @@ impl TrainingData {
             }
         }
         data
+    }
+
+    /// The median of each test row, boosted on a scale that fits the library's steps.
+    fn fit_predict_median(&self) -> Result<Vec<f64>, BaselineError> {
+        let mut sorted = self.labels.clone();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let scale = RobustScale::learn(&sorted);
+        let labels: Vec<f64> = self.labels.iter().map(|y| UNITS * scale.scaled(*y)).collect();
+        let predicted = self.fit_predict(&labels, Loss::Absolute)?;
+        Ok(predicted.into_iter().map(|y| scale.value(y / UNITS)).collect())
     }
 
     /// One value per test row: a probability under [`Loss::Log`], else a quantity.
@@ -291,6 +306,21 @@ mod tests {
         let labels: Vec<usize> = truth.iter().map(|v| third(v) as usize).collect();
         assert!(multiclass_accuracy(&labels, &p, 3).unwrap() > 0.9);
         assert!(p.chunks_exact(3).all(|row| (row.iter().sum::<f64>() - 1.0).abs() < 1e-9));
+    }
+
+    #[test]
+    fn the_unit_of_the_label_changes_nothing_but_the_unit() {
+        let (train, test) = (features(2000, 5), features(500, 6));
+        let (y, truth) = (quantity(&train), quantity(&test));
+        let error = |unit: f64| {
+            let y: Vec<f64> = y.iter().map(|y| y * unit).collect();
+            let p = fit_predict(&train, &y, &test, BoostingTask::Median).unwrap();
+            mae(&truth, &p.iter().map(|p| p / unit).collect::<Vec<_>>()).unwrap()
+        };
+        let plain = error(1.0);
+        for unit in [1e-3, 1e3] {
+            assert!((error(unit) - plain).abs() < 0.05, "{unit}: {}, not {plain}", error(unit));
+        }
     }
 
     #[test]

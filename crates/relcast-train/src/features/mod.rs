@@ -4,11 +4,13 @@
 //! vocabularies) and stored with the model. [`TableFeatures`] is one table encoded by it.
 //! A value that the plan has not met is the unknown value of its column, never a new entry.
 
+mod closed;
 mod column;
 mod reveals;
 mod table;
 mod time;
 
+pub use closed::{CLOSED_LABEL_MEANS, ClosedLabels};
 pub use column::ColumnPlan;
 pub use table::{FeaturePlan, TableFeatures, TablePlan};
 pub use time::{SEED_FEATURES, age_features, season_features, seed_features};
