@@ -22,6 +22,9 @@ pub(crate) use path::Direction;
 pub use task::{FillIn, Item, TaskType};
 pub(crate) use types::{ValueType, type_of};
 
+/// Steps of a forecast; each is an aggregate of its own in the label plan.
+const MOST_STEPS: usize = 100;
+
 /// A column of a source: of the entity (source 0), of a table on an aggregate's path, or of one of
 /// the parents that its condition reads.
 #[derive(Debug, Clone, PartialEq)]
@@ -304,6 +307,13 @@ impl Binder<'_> {
 
     /// The target at each step of a forecast: its windows moved by their width.
     fn forecast(&mut self, target: &BoundExpr, steps: usize) -> Result<Vec<BoundExpr>, QueryError> {
+        if steps > MOST_STEPS {
+            return Err(QueryError::meaning_with_hint(
+                target.at,
+                format!("a forecast has at most {MOST_STEPS} steps, found {steps}"),
+                "widen the windows of the target".to_owned(),
+            ));
+        }
         let mut width: Option<Span> = None;
         for leaf in target.leaves() {
             let BoundLeaf::Aggregate(index) = leaf else { continue };
