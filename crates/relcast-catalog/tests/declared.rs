@@ -286,6 +286,8 @@ async fn a_proposed_file_reads_back_as_the_same_schema() {
     let catalog = load(&database(inferred.path()).await, None).await.unwrap();
     let yaml = propose_yaml(&catalog.schema);
     std::fs::write(inferred.path().join("relcast.yaml"), &yaml).unwrap();
-    let again = load(&database(inferred.path()).await, None).await.unwrap();
+    let mut again = load(&database(inferred.path()).await, None).await.unwrap();
+    // What was a proposal is declared now.
+    assert!(!std::mem::take(&mut again.schema.declared_types).is_empty());
     assert_eq!(again.schema, catalog.schema, "{yaml}");
 }
