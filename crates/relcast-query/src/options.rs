@@ -187,6 +187,9 @@ pub const OPTION_NAMES: [&str; 27] = [
     "val_timestamp",
 ];
 
+/// What the option `model` may say: there is one kind so far, so `auto` chooses it.
+const KINDS_OF_MODEL: [&str; 2] = ["sage", "auto"];
+
 impl Options {
     /// Options from a statement's WITH.
     ///
@@ -214,6 +217,38 @@ impl Options {
     /// An unknown name, or a value of the wrong type or range.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), QueryError> {
         self.set_value(key.trim(), &OptionValue::from_text(value), None)
+    }
+
+    /// Refuses options that can be written but do nothing yet: one that is silently passed over
+    /// would be taken for one that worked.
+    ///
+    /// # Errors
+    /// [`QueryError::Option`] naming the first of them.
+    pub fn refuse_ignored(&self) -> Result<(), QueryError> {
+        let refused = |message: String, hint: &str| {
+            Err(QueryError::Option { at: None, message, hint: Some(hint.to_owned()) })
+        };
+        if let Some(model) = self.model.as_deref().filter(|m| !KINDS_OF_MODEL.contains(m)) {
+            let hint = format!("there is one kind, {}", KINDS_OF_MODEL.join(", also called "));
+            return refused(format!("models of kind \"{model}\" cannot be trained yet"), &hint);
+        }
+        let ignored = [
+            ("budget", self.budget.is_some()),
+            ("date_known", self.date_known != DateKnown::default()),
+            ("embedding", self.embedding),
+            ("horizon", self.horizon.is_some()),
+            ("interval", self.interval.is_some()),
+            ("keep", !self.keep.is_empty()),
+            ("on_error", self.on_error != OnError::default()),
+            ("quantiles", self.quantiles.is_some()),
+            ("top_classes", self.top_classes.is_some()),
+        ];
+        match ignored.into_iter().find(|(_, given)| *given) {
+            Some((name, _)) => {
+                refused(format!("option \"{name}\" does nothing yet"), "leave it out")
+            }
+            None => Ok(()),
+        }
     }
 
     fn set_value(
@@ -443,6 +478,45 @@ mod tests {
         assert_eq!(options.keep, ["a.b", "c"]);
         assert_eq!(options.cutoff_step, Span::parse("7 days"));
         assert_eq!((options.history, options.entities), (History::Frozen, Entities::All));
+    }
+
+    #[test]
+    fn options_that_do_nothing_yet_are_refused_by_name() {
+        for (name, value) in [
+            ("budget", "10 minutes"),
+            ("date_known", "end_of_day"),
+            ("embedding", "true"),
+            ("horizon", "1 year"),
+            ("interval", "0.9"),
+            ("keep", "(a.b)"),
+            ("on_error", "skip"),
+            ("quantiles", "(0.1, 0.5)"),
+            ("top_classes", "5"),
+        ] {
+            let mut options = Options::default();
+            options.set(name, value).unwrap();
+            let message = options.refuse_ignored().unwrap_err().to_string();
+            assert!(
+                message.starts_with(&format!("option \"{name}\" does nothing yet; ")),
+                "{message}"
+            );
+        }
+        let mut options = Options::default();
+        for model in KINDS_OF_MODEL {
+            options.set("model", model).unwrap();
+            options.refuse_ignored().unwrap();
+        }
+        options.set("model", "gbdt").unwrap();
+        let message = options.refuse_ignored().unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "models of kind \"gbdt\" cannot be trained yet; there is one kind, sage, also called auto"
+        );
+        let mut options = Options::default();
+        for (name, value) in [("epochs", "3"), ("entities", "all"), ("on_error", "abort")] {
+            options.set(name, value).unwrap();
+        }
+        options.refuse_ignored().unwrap();
     }
 
     #[test]

@@ -171,7 +171,7 @@ fn only_shortest(
             }
             Err(QueryError::meaning_with_hint(
                 at,
-                format!("several paths lead from \"{from}\" to \"{to}\": {}", listed.join("; ")),
+                format!("several paths lead from \"{from}\" to \"{to}\": {}", listed.join(" or ")),
                 format!("name one, for example VIA {}", listed.first().map_or("", String::as_str)),
             ))
         }

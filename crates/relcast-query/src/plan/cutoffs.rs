@@ -11,8 +11,10 @@ use crate::error::QueryError;
 use crate::options::Options;
 use crate::time::{Horizon, Span};
 
-/// More cutoffs than this are a mistake in a step or a time.
+/// More cutoffs than this are not even counted.
 const MOST: usize = 1_000_000;
+/// The most cutoffs of a split: the label rows of all of them are held in memory.
+const MOST_OF_SPLIT: usize = 20_000;
 
 /// One of the three parts that the past is divided into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -140,6 +142,9 @@ pub(super) fn lay_out(
             );
             return Err(too_few(&why, extent, horizon));
         }
+        if cutoffs.len() > MOST_OF_SPLIT {
+            return Err(too_many(split, cutoffs.len(), step));
+        }
     }
     Ok(Cutoffs { train, val, test, horizon, data_end: extent.last, val_timestamp, test_timestamp })
 }
@@ -234,10 +239,24 @@ pub(super) fn at_own_times(
     }
 }
 
+fn too_many(split: &str, count: usize, step: Span) -> QueryError {
+    let count =
+        if count >= MOST { format!("{MOST} cutoffs or more") } else { format!("{count} cutoffs") };
+    let hint = match split {
+        "train" => format!("set cutoff_step to more than {step}, or a later train_start"),
+        _ => "set num_eval_timestamps".to_owned(),
+    };
+    QueryError::Split {
+        message: format!(
+            "the {split} split has {count}, at most {MOST_OF_SPLIT} can be held; {hint}"
+        ),
+    }
+}
+
 fn too_few(why: &str, extent: Extent, horizon: Horizon) -> QueryError {
     QueryError::Split {
         message: format!(
-            "{why}; horizon {horizon}, data from {} to {}; shorten the horizon or set val_timestamp, test_timestamp or train_start",
+            "{why} (horizon {horizon}, data from {} to {}); shorten the horizon or set val_timestamp, test_timestamp or train_start",
             format_time(extent.first),
             format_time(extent.last)
         ),
@@ -314,6 +333,29 @@ mod tests {
     }
 
     #[test]
+    fn too_many_cutoffs_are_refused_with_their_number_and_the_option_that_helps() {
+        let extent =
+            Extent { train_from: 0, first: 0, last: day("1970-01-01") + 30 * 86_400_000_000 };
+        let minute = Span::parse("1 minute").unwrap();
+        let lay = |options: &Options| lay_out(extent, minute, options, (None, None));
+        let mut options = Options::default();
+        let error = lay(&options).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "cannot split by time: the train split has 34560 cutoffs, at most 20000 can be held; set cutoff_step to more than 1 minute, or a later train_start"
+        );
+        options.set("cutoff_step", "1 hour").unwrap();
+        let cutoffs = lay(&options).unwrap();
+        assert_eq!((cutoffs.train.len(), cutoffs.val.len()), (576, 4320));
+        let extent = Extent { last: extent.last * 10, ..extent };
+        let error = lay_out(extent, minute, &options, (None, None)).unwrap_err().to_string();
+        assert!(error.contains("the val split has 43200 cutoffs"), "{error}");
+        assert!(error.ends_with("set num_eval_timestamps"), "{error}");
+        options.set("num_eval_timestamps", "10").unwrap();
+        assert_eq!(lay_out(extent, minute, &options, (None, None)).unwrap().test.len(), 10);
+    }
+
+    #[test]
     fn too_little_data_is_an_error_that_names_the_times() {
         let extent = Extent {
             train_from: day("2020-01-01"),
@@ -325,7 +367,7 @@ mod tests {
                 .unwrap_err();
         assert_eq!(
             error.to_string(),
-            "cannot split by time: train, validation and test need at least 3 cutoffs, the data have room for 1; horizon 30 days, data from 2020-01-01 to 2020-02-01; shorten the horizon or set val_timestamp, test_timestamp or train_start"
+            "cannot split by time: train, validation and test need at least 3 cutoffs, the data have room for 1 (horizon 30 days, data from 2020-01-01 to 2020-02-01); shorten the horizon or set val_timestamp, test_timestamp or train_start"
         );
     }
 }

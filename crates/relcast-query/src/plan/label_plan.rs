@@ -116,7 +116,22 @@ impl LabelPlan {
     /// # Errors
     /// When the manifest names an unknown table or task type, lacks a horizon, or its SQL cannot be read.
     pub fn from_task(manifest: &TaskManifest, schema: &Schema) -> Result<Self, QueryError> {
-        let parts = task::read(manifest, schema)?;
+        Self::from_task_with(manifest, schema, &[])
+    }
+
+    /// The same with options, by name and value, over those of the manifest.
+    ///
+    /// # Errors
+    /// As [`LabelPlan::from_task`], and for an option that is unknown or has no such value.
+    pub fn from_task_with(
+        manifest: &TaskManifest,
+        schema: &Schema,
+        set: &[(String, String)],
+    ) -> Result<Self, QueryError> {
+        let mut parts = task::read(manifest, schema)?;
+        for (name, value) in set {
+            parts.options.set(name, value)?;
+        }
         let key = schema.table(parts.entity).primary_key.clone();
         let [column] = key.as_slice() else {
             return Err(task::error(

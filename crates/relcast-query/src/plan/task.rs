@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, Ident, ObjectName, ObjectNamePart,
-    SetExpr, Statement, visit_expressions_mut,
+    BinaryOperator, CastKind, DataType, Distinct, ExactNumberInfo, Expr, Ident, ObjectName,
+    ObjectNamePart, SetExpr, Statement, visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::dialect::DuckDbDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -199,9 +199,15 @@ fn translate(expr: &mut Expr) {
                     ObjectName(vec![ObjectNamePart::Identifier(Ident::new("array_agg"))]);
             }
         }
-        // DISTINCT adds nothing to membership, and hinders turning it into a semi join.
+        // DISTINCT adds nothing to membership, and hinders turning it into a semi join; but where
+        // rows are counted off, or DISTINCT ON chooses them, it decides which there are.
         Expr::InSubquery { subquery, .. } => {
-            if let SetExpr::Select(select) = subquery.body.as_mut() {
+            let all_rows = subquery.limit_clause.is_none() && subquery.fetch.is_none();
+            if let SetExpr::Select(select) = subquery.body.as_mut()
+                && matches!(select.distinct, Some(Distinct::Distinct))
+                && all_rows
+                && select.top.is_none()
+            {
                 select.distinct = None;
             }
         }
@@ -217,5 +223,30 @@ fn translate(expr: &mut Expr) {
             };
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn translated_sql(sql: &str) -> String {
+        translated(&TaskManifest::default(), sql, Span::parse("30 days").unwrap()).unwrap()
+    }
+
+    #[test]
+    fn distinct_goes_from_a_membership_unless_it_decides_which_rows_there_are() {
+        let sql = |inner: &str| format!("SELECT a FROM t WHERE a IN ({inner})");
+        let plain = translated_sql(&sql("SELECT DISTINCT b FROM u"));
+        assert_eq!(plain, sql("SELECT b FROM u"));
+        for kept in [
+            "SELECT DISTINCT b FROM u ORDER BY b LIMIT 3",
+            "SELECT DISTINCT b FROM u ORDER BY b OFFSET 3",
+            "SELECT DISTINCT b FROM u FETCH FIRST 3 ROWS ONLY",
+            "SELECT DISTINCT ON (c) b FROM u ORDER BY c, d",
+        ] {
+            assert_eq!(translated_sql(&sql(kept)), sql(kept));
+        }
     }
 }
