@@ -29,6 +29,8 @@ pub struct Proposal {
 /// What is known about a database without reading its rows again.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Catalog {
+    /// The database's name, where its manifest has one.
+    pub name: Option<String>,
     /// Tables, keys, links, times and semantic types.
     pub schema: Schema,
     /// The tasks that lie beside the tables, sorted by name.
@@ -85,7 +87,7 @@ pub async fn load(
         check_task(task, &schema)?;
     }
     proposals.sort_by(|a, b| a.table.cmp(&b.table));
-    Ok(Catalog { schema, tasks, proposals })
+    Ok(Catalog { name: declared.name, schema, tasks, proposals })
 }
 
 async fn read_tables(database: &Database) -> Result<Vec<Table>, CatalogError> {
@@ -324,6 +326,8 @@ async fn set_semantic_types(
                         what: format!("{} is {}", column.name, semantic_name(inferred.value)),
                         evidence: inferred.evidence,
                     });
+                } else {
+                    schema.declared_types.insert((name.clone(), column.name.clone()));
                 }
             }
             apply_declared(column, says.columns.get(&column.name));

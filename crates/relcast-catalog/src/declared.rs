@@ -21,6 +21,8 @@ pub(crate) struct Declared {
     pub(crate) tables: BTreeMap<String, DeclaredTable>,
     /// Whether a manifest declares all keys, links and times, so that none is inferred.
     pub(crate) is_complete: bool,
+    /// The database's name in its manifest.
+    pub(crate) name: Option<String>,
     pub(crate) val_timestamp: Option<i64>,
     pub(crate) test_timestamp: Option<i64>,
 }
@@ -84,6 +86,7 @@ pub(crate) fn read(directory: &Path, schema_file: Option<&Path>) -> Result<Decla
     let mut declared = Declared::default();
     if let Some((file, manifest)) = find_manifest(directory)? {
         declared.is_complete = true;
+        declared.name = manifest.name;
         declared.val_timestamp =
             read_time(&file, "val_timestamp", manifest.val_timestamp.as_deref())?;
         declared.test_timestamp =

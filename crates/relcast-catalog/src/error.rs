@@ -34,7 +34,7 @@ pub enum CatalogError {
         nearest: String,
     },
     /// A table that the database doesn't have.
-    #[error("{}: no table {name:?} in the database{}", .file.display(), did_you_mean(.nearest.as_ref()))]
+    #[error("{}: no table {name:?} in the database; {}", .file.display(), missing_table(.name, .nearest.as_ref()))]
     UnknownTable {
         /// The file that names it.
         file: PathBuf,
@@ -151,6 +151,14 @@ impl CatalogError {
 
 fn did_you_mean(nearest: Option<&String>) -> String {
     nearest.map(|n| format!("; did you mean {n:?}?")).unwrap_or_default()
+}
+
+fn missing_table(name: &str, nearest: Option<&String>) -> String {
+    let file = format!("put {name}.parquet or {name}.csv beside the others");
+    match nearest {
+        Some(nearest) => format!("did you mean {nearest:?}? If not, {file}"),
+        None => format!("{file}, or take the table out"),
+    }
 }
 
 fn known_tasks(known: &[String]) -> String {

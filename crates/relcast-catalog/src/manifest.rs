@@ -33,6 +33,7 @@ impl Names {
 /// `manifest.yaml` of a database.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Manifest {
+    pub(crate) name: Option<String>,
     pub(crate) val_timestamp: Option<String>,
     pub(crate) test_timestamp: Option<String>,
     #[serde(default)]

@@ -3,6 +3,8 @@
 //! The types here hold names and types only; they know no I/O. Row values are read through
 //! DataFusion from tables registered under the same names.
 
+use std::collections::BTreeSet;
+
 use arrow::datatypes::DataType;
 use petgraph::graph::DiGraph;
 use serde::{Deserialize, Serialize};
@@ -130,6 +132,9 @@ pub struct Schema {
     pub val_timestamp: Option<i64>,
     /// Start of the test split, microseconds UTC, where the source declares it.
     pub test_timestamp: Option<i64>,
+    /// Tables and columns whose semantic type is declared, not inferred.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub declared_types: BTreeSet<(String, String)>,
 }
 
 impl Schema {

@@ -76,8 +76,7 @@ fn schema() -> Schema {
             link(NOTES, "reply_to", NOTES),
             link(TAGS, "note", NOTES),
         ],
-        val_timestamp: None,
-        test_timestamp: None,
+        ..Schema::default()
     };
     schema.resolve_known_from();
     schema
