@@ -17,5 +17,5 @@ mod target;
 
 pub use database::{Database, OpenOptions, open, open_with};
 pub use error::ConnectError;
-pub use sink::write;
+pub use sink::{check_target, write};
 pub use target::Target;

@@ -66,6 +66,22 @@ pub async fn write(target: &Target, batches: &[RecordBatch]) -> Result<u64, Conn
     Ok(batches.iter().map(|b| b.num_rows() as u64).sum())
 }
 
+/// Checks that `target` can be written, before the work whose result is to go there.
+///
+/// # Errors
+/// When its folder is not there, cannot be written to, or when the target itself is a folder.
+pub fn check_target(target: &Target) -> Result<(), ConnectError> {
+    let (Target::Parquet(path) | Target::Csv(path) | Target::Sqlite { file: path, .. }) = target;
+    check_folder(target, path)?;
+    let unwritable =
+        |reason: String| ConnectError::Unwritable { target: target.to_string(), reason };
+    if path.is_dir() {
+        return Err(unwritable("it is a folder".to_owned()));
+    }
+    let probe = tempfile::Builder::new().prefix(".relcast-").tempfile_in(folder_of(path));
+    probe.map(drop).map_err(|error| unwritable(error.to_string()))
+}
+
 /// The folder that `path` lies in.
 fn folder_of(path: &Path) -> &Path {
     match path.parent() {
