@@ -161,6 +161,13 @@ impl Meta {
         serde_json::from_slice(json).map_err(|e| GraphError::damaged(&path, e.to_string()))
     }
 
+    /// Whether the snapshot in `directory` is this one, and whole.
+    fn stands_in(&self, directory: &Path) -> bool {
+        let same = |other: &Self| other.schema == self.schema && other.files == self.files;
+        Self::read(directory).is_ok_and(|other| same(&other))
+            && self.files.keys().all(|name| self.map(directory, name).is_ok())
+    }
+
     /// Whether the snapshot has a file of this name.
     pub fn has(&self, name: &str) -> bool {
         self.files.contains_key(name)
@@ -217,10 +224,7 @@ impl SnapshotWriter {
     /// # Errors
     /// If the disk refuses.
     pub fn new(directory: &Path) -> Result<Self, GraphError> {
-        let around = match directory.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
+        let around = around(directory);
         fs::create_dir_all(around).map_err(GraphError::file(around))?;
         let folder = tempfile::Builder::new()
             .prefix(".unfinished-")
@@ -271,6 +275,8 @@ impl SnapshotWriter {
 
     /// Puts the complete snapshot into its place, instead of one that may be there.
     ///
+    /// Several processes may build the same snapshot: it is there from the first of them on.
+    ///
     /// # Errors
     /// If the disk refuses; the old snapshot then stays.
     pub fn finish(
@@ -279,23 +285,106 @@ impl SnapshotWriter {
         schema: &Schema,
         report: GraphReport,
     ) -> Result<GraphReport, GraphError> {
-        let files = self.files.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let meta = Meta { schema: schema.clone(), report, files };
         let path = self.folder.path().join(META);
         let json = serde_json::to_string(&meta).map_err(|e| GraphError::file(&path)(e.into()))?;
         let text = format!("{MAGIC} {FORMAT} {:016x}\n{json}", xxh3_64(json.as_bytes()));
         fs::write(&path, text).map_err(GraphError::file(&path))?;
-        if directory.exists() {
-            let old = self.folder.path().join("replaced");
-            fs::rename(directory, &old).map_err(GraphError::file(directory))?;
-            fs::rename(self.folder.path(), directory).map_err(GraphError::file(directory))?;
-            let old = directory.join("replaced");
-            fs::remove_dir_all(&old).map_err(GraphError::file(&old))?;
-        } else {
-            fs::rename(self.folder.path(), directory).map_err(GraphError::file(directory))?;
+        // Another process may be faster with the same snapshot, now or while this one is put there.
+        if !meta.stands_in(directory) {
+            match self.put(directory) {
+                // The folder has moved; there is nothing left to clean up.
+                Ok(()) => drop(self.folder.keep()),
+                Err(_) if meta.stands_in(directory) => {}
+                Err(error) => return Err(error),
+            }
         }
-        // The folder has moved; there is nothing left to clean up.
-        let _ = self.folder.keep();
         Ok(meta.report)
+    }
+
+    /// Renames the folder to `directory`; another snapshot that is there gives way.
+    fn put(&self, directory: &Path) -> Result<(), GraphError> {
+        let new = self.folder.path();
+        if !directory.exists() {
+            return fs::rename(new, directory).map_err(GraphError::file(directory));
+        }
+        let around = around(directory);
+        let aside = tempfile::Builder::new()
+            .prefix(".unfinished-")
+            .tempdir_in(around)
+            .map_err(GraphError::file(around))?;
+        let old = aside.path().join("replaced");
+        fs::rename(directory, &old).map_err(GraphError::file(directory))?;
+        fs::rename(new, directory).map_err(|error| {
+            // Whatever refused the new one may refuse the old one too; the first error is told.
+            let _ = fs::rename(&old, directory);
+            GraphError::file(directory)(error)
+        })
+    }
+}
+
+/// The folder that `directory` lies in.
+fn around(directory: &Path) -> &Path {
+    match directory.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    fn written(directory: &Path, value: i64) -> SnapshotWriter {
+        let writer = SnapshotWriter::new(directory).unwrap();
+        writer.write_values("values".to_owned(), vec![value; 3]).unwrap();
+        writer
+    }
+
+    fn finish(writer: SnapshotWriter, directory: &Path) {
+        writer.finish(directory, &Schema::default(), GraphReport::default()).unwrap();
+    }
+
+    fn value(directory: &Path) -> i64 {
+        let meta = Meta::read(directory).unwrap();
+        meta.map_values::<i64>(directory, "values", 3).unwrap()[0]
+    }
+
+    #[test]
+    fn a_snapshot_that_several_build_at_once_is_there_for_all_of_them() {
+        let around = tempfile::tempdir().unwrap();
+        for round in 0..50 {
+            let directory = around.path().join(round.to_string());
+            let barrier = Barrier::new(4);
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        let writer = written(&directory, round);
+                        barrier.wait();
+                        finish(writer, &directory);
+                        assert_eq!(value(&directory), round);
+                    });
+                }
+            });
+        }
+        assert_eq!(fs::read_dir(around.path()).unwrap().count(), 50);
+    }
+
+    #[test]
+    fn another_snapshot_in_its_place_gives_way() {
+        let around = tempfile::tempdir().unwrap();
+        let directory = around.path().join("graph");
+        for n in 1..=2 {
+            finish(written(&directory, n), &directory);
+            assert_eq!(value(&directory), n);
+        }
+        fs::write(directory.join("values"), "damaged").unwrap();
+        finish(written(&directory, 2), &directory);
+        assert_eq!(value(&directory), 2);
+        assert_eq!(fs::read_dir(around.path()).unwrap().count(), 1);
     }
 }
