@@ -91,7 +91,32 @@ pub enum EngineError {
         /// What is wrong with it.
         message: String,
     },
-    /// A query could not be read, bound or run.
+    /// An artefact is of another format.
+    #[error(
+        "version {version} of model \"{model}\" was written by relcast {writer} in {}; this relcast reads format {expected}",
+        .found.map_or_else(|| "a format without a number".to_owned(), |n| format!("format {n}"))
+    )]
+    Format {
+        /// The model.
+        model: String,
+        /// The version.
+        version: i64,
+        /// Its format's number, where it has one.
+        found: Option<u64>,
+        /// The number that can be read.
+        expected: u64,
+        /// The version of relcast that wrote it.
+        writer: String,
+    },
+    /// A query could not be read or bound.
+    #[error("{source}")]
+    InText {
+        /// What is wrong, and where in the text.
+        source: relcast_query::QueryError,
+        /// The text of the query.
+        text: String,
+    },
+    /// A query could not be planned or run.
     #[error(transparent)]
     Query(#[from] relcast_query::QueryError),
     /// A model could not be fitted, evaluated or used.
@@ -100,6 +125,20 @@ pub enum EngineError {
     /// The query names entities of its own.
     #[error("FOR … = and FOR … IN choose whom to predict for; a model learns from all entities")]
     NamesEntities,
+    /// A column of the question has the name of a column of every prediction.
+    #[error("the key or label column \"{name}\" has the name of a column of predictions")]
+    ResultColumn {
+        /// The name.
+        name: String,
+    },
+    /// There is nothing that RelBench's leaderboard would take.
+    #[error("model \"{model}\" has nothing to submit to RelBench: {reason}")]
+    NoSubmission {
+        /// The model.
+        model: String,
+        /// Why not.
+        reason: String,
+    },
     /// Predictions could not be written.
     #[error(transparent)]
     Write(#[from] relcast_connect::ConnectError),
@@ -139,18 +178,33 @@ impl EngineError {
             Self::Registry { .. } | Self::Migration { .. } | Self::BadRow { .. } => {
                 "if the file is damaged, restore it from a copy, or start anew with --home DIR"
             }
+            Self::NoSubmission { .. } => {
+                "train with --task on a task of two classes or of a number that the database declares"
+            }
+            Self::Format { .. } => "train the model again, or use the relcast that wrote it",
             Self::Corrupt { .. } => "train the model again, or drop this version",
             Self::SchemaChanged { .. } => "train the model again on the database as it is now",
+            Self::ResultColumn { .. } => "give it another name in the source or in the manifest",
             Self::NamesEntities => {
                 "write FOR EACH to train, and name the entities when you predict; WHERE chooses by \
                  what is known at each cutoff"
             }
-            Self::Query(_) | Self::Train(_) | Self::Write(_) | Self::Arrow(_) | Self::Json(_) => {
+            Self::InText { .. }
+            | Self::Query(_)
+            | Self::Train(_)
+            | Self::Write(_)
+            | Self::Arrow(_)
+            | Self::Json(_) => {
                 return None;
             }
             Self::File { .. } | Self::ModelName { .. } | Self::DocumentName { .. } => return None,
         };
         Some(hint.to_owned())
+    }
+
+    /// Keeps the text of a query beside what is wrong with it.
+    pub(crate) fn in_text(text: &str) -> impl Fn(relcast_query::QueryError) -> Self + '_ {
+        move |source| Self::InText { source, text: text.to_owned() }
     }
 
     /// Wraps an error of the JSON library.

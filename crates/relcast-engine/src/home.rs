@@ -13,6 +13,11 @@ use crate::error::EngineError;
 /// How often a waiting writer looks whether the lock is free.
 const LOCK_POLL: Duration = Duration::from_millis(50);
 
+/// What is being written is called so until it is whole.
+const UNFINISHED: &str = ".unfinished-";
+/// The first letters of a checkpoint's name.
+const CHECKPOINT: &str = "checkpoint-";
+
 /// A home folder that exists and can be written to.
 #[derive(Debug, Clone)]
 pub struct Home {
@@ -20,7 +25,8 @@ pub struct Home {
 }
 
 impl Home {
-    /// Opens the home folder at `path`, creating it and its parts where they are missing.
+    /// Opens the home folder at `path`, creating it and its parts where they are missing, and
+    /// removes what killed processes left half-written.
     ///
     /// # Errors
     /// [`EngineError::Home`] if the folder cannot be created or a file cannot be written in it.
@@ -28,6 +34,7 @@ impl Home {
         let home = Self { path: path.to_owned() };
         home.create_parts()
             .map_err(|source| EngineError::Home { path: path.to_owned(), source })?;
+        home.sweep();
         Ok(home)
     }
 
@@ -38,6 +45,25 @@ impl Home {
         let mut probe = tempfile::Builder::new().prefix(".probe").tempfile_in(&self.path)?;
         probe.write_all(b"relcast")?;
         probe.close()
+    }
+
+    /// Removes unfinished graphs and artefacts that no live process is writing.
+    fn sweep(&self) {
+        let graphs = self.path.join("graph");
+        let left = unfinished(&graphs);
+        if !left.is_empty()
+            && let Ok(file) = open_lock_file(&self.graph_lock())
+            && file.try_lock().is_ok()
+        {
+            left.iter().for_each(|path| remove(path));
+        }
+        for model in entries(&self.artefacts()) {
+            let left = unfinished(&model);
+            let name = model.file_name().unwrap_or_default().to_string_lossy();
+            if !left.is_empty() && self.lock_model(&name, Duration::ZERO).is_ok() {
+                left.iter().for_each(|path| remove(path));
+            }
+        }
     }
 
     /// The folder itself.
@@ -62,6 +88,42 @@ impl Home {
     #[must_use]
     pub fn graph(&self, fingerprint: &str) -> PathBuf {
         self.path.join("graph").join(fingerprint)
+    }
+
+    /// The file that the process of a run holds locked.
+    pub(crate) fn run_lock(&self, run: i64) -> PathBuf {
+        self.locks().join(format!("run {run}"))
+    }
+
+    fn graph_lock(&self) -> PathBuf {
+        self.locks().join("all graphs")
+    }
+
+    /// Says, until it is dropped, that this process may be writing graphs.
+    pub(crate) async fn writing_graphs(&self) -> Result<File, EngineError> {
+        let path = self.graph_lock();
+        let file = open_lock_file(&path)?;
+        let locked = tokio::task::spawn_blocking(move || file.lock_shared().map(|()| file)).await;
+        locked
+            .unwrap_or_else(|ended| Err(std::io::Error::other(ended)))
+            .map_err(EngineError::file("lock", &path))
+    }
+
+    /// Where the checkpoint of a training of `model` lies; its folder is made.
+    pub(crate) fn checkpoint(&self, model: &str, plan: &str) -> Result<PathBuf, EngineError> {
+        let folder = self.artefacts().join(model);
+        fs::create_dir_all(&folder).map_err(EngineError::file("create", &folder))?;
+        Ok(folder.join(format!("{CHECKPOINT}{plan}.json")))
+    }
+
+    /// Removes every checkpoint of the lock's model: that of a training which is done, and those
+    /// of others that were begun and given up. One that stays is of no harm, so it is only told.
+    pub(crate) fn drop_checkpoints(&self, lock: &ModelLock) {
+        for path in entries(&self.artefacts().join(lock.model())) {
+            if starts_with(&path, CHECKPOINT) {
+                remove(&path);
+            }
+        }
     }
 
     /// The folder of tables that SQL created.
@@ -139,6 +201,28 @@ pub fn check_model_name(name: &str) -> Result<(), EngineError> {
         Ok(())
     } else {
         Err(EngineError::ModelName { name: name.to_owned() })
+    }
+}
+
+/// What lies in a folder; nothing where it cannot be read.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    entries.flatten().map(|entry| entry.path()).collect()
+}
+
+fn starts_with(path: &Path, prefix: &str) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))
+}
+
+fn unfinished(folder: &Path) -> Vec<PathBuf> {
+    entries(folder).into_iter().filter(|path| starts_with(path, UNFINISHED)).collect()
+}
+
+/// Removes a file or a folder; whoever fails says so and goes on.
+fn remove(path: &Path) {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    if let Err(error) = removed {
+        tracing::warn!("cannot remove {}: {error}", path.display());
     }
 }
 
@@ -244,6 +328,38 @@ mod tests {
         let home = Home::open(directory.path()).unwrap();
         fs::write(home.locks().join("churn.lock"), "999999").unwrap();
         home.lock_model("churn", Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn what_killed_processes_left_half_written_goes_when_the_home_is_opened_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::open(directory.path()).unwrap();
+        let graph = directory.path().join("graph/.unfinished-a");
+        let artefact = home.artefacts().join("churn/.unfinished-b");
+        let checkpoint = home.checkpoint("churn", "c").unwrap();
+        let leave = || {
+            for folder in [&graph, &artefact] {
+                fs::create_dir_all(folder).unwrap();
+                fs::write(folder.join("part"), "half").unwrap();
+            }
+            fs::write(home.artefacts().join("churn/.unfinished-file"), "half").unwrap();
+            fs::write(&checkpoint, "to go on from").unwrap();
+        };
+        leave();
+        Home::open(directory.path()).unwrap();
+        assert!(!graph.exists() && !artefact.exists());
+        assert!(!home.artefacts().join("churn/.unfinished-file").exists());
+        assert!(checkpoint.exists());
+
+        // What a live process is writing stays.
+        leave();
+        let lock = home.lock_model("churn", Duration::ZERO).unwrap();
+        let writing = open_lock_file(&home.graph_lock()).unwrap();
+        writing.lock_shared().unwrap();
+        Home::open(directory.path()).unwrap();
+        assert!(graph.exists() && artefact.exists());
+        home.drop_checkpoints(&lock);
+        assert!(artefact.exists() && !checkpoint.exists());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use sqlx::{Row, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use crate::artefact::Artefact;
 use crate::error::EngineError;
 use crate::home::{Home, ModelLock};
+use crate::runs::AliveRuns;
 
 /// How long a statement waits for another process that is writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -24,6 +25,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Registry {
     home: Home,
     pool: SqlitePool,
+    /// The runs that this process does.
+    alive: AliveRuns,
 }
 
 /// What a version was trained from: a predictive query or a task of the database.
@@ -83,7 +86,8 @@ pub struct ModelVersion {
 }
 
 impl Registry {
-    /// Opens the registry of `home`, creating it or bringing its tables up to date.
+    /// Opens the registry of `home`, creating it or bringing its tables up to date. Runs whose
+    /// process has ended without saying so are marked as interrupted.
     ///
     /// # Errors
     /// [`EngineError::Registry`] or [`EngineError::Migration`] if the file is no registry, or one
@@ -106,8 +110,10 @@ impl Registry {
             .run(&pool)
             .await
             .map_err(|source| EngineError::Migration { path, source })?;
+        let registry = Self { home: home.clone(), pool, alive: AliveRuns::default() };
+        registry.mark_interrupted().await?;
         drop(opening);
-        Ok(Self { home: home.clone(), pool })
+        Ok(registry)
     }
 
     /// The home folder that the registry belongs to.
@@ -116,7 +122,8 @@ impl Registry {
         &self.home
     }
 
-    /// Saves the artefact and registers it as the next version of the lock's model.
+    /// Saves the artefact, made for the version's number, and registers it as the next version of
+    /// the lock's model.
     ///
     /// # Errors
     /// Whatever fails, nothing of the version stays: no row, no folder.
@@ -124,13 +131,13 @@ impl Registry {
         &self,
         lock: &ModelLock,
         new: &NewVersion,
-        artefact: &Artefact,
+        artefact: impl FnOnce(i64) -> Result<Artefact, EngineError>,
     ) -> Result<ModelVersion, EngineError> {
         let model = lock.model();
         let mut transaction = self.begin().await?;
         let version = self.next_version(&mut transaction, model).await?;
         let folder = self.home.artefacts().join(model).join(version.to_string());
-        let checksum = artefact.save(&folder)?;
+        let checksum = artefact(version)?.save(&folder)?;
         let registered = async {
             self.insert_version(&mut transaction, model, version, new, &checksum).await?;
             transaction.commit().await.map_err(self.failed())
@@ -262,6 +269,10 @@ impl Registry {
         &self.pool
     }
 
+    pub(crate) fn alive(&self) -> &AliveRuns {
+        &self.alive
+    }
+
     /// Wraps SQLite's error with the registry's file.
     pub(crate) fn failed(&self) -> impl Fn(sqlx::Error) -> EngineError + use<> {
         let path = self.home.registry_file();
@@ -269,7 +280,7 @@ impl Registry {
     }
 
     /// Begins a transaction that may write: it holds the write lock from the start.
-    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, EngineError> {
+    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, EngineError> {
         self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(self.failed())
     }
 

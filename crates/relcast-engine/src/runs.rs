@@ -1,5 +1,9 @@
 //! The record of what was run: when it started, how it ended.
 
+use std::collections::BTreeMap;
+use std::fs::{self, File, TryLockError};
+use std::sync::{Arc, Mutex, PoisonError};
+
 use serde::Serialize;
 use sqlx::Row;
 
@@ -55,6 +59,21 @@ pub struct Run {
     pub error: Option<String>,
 }
 
+/// The locks by which other processes see that this one still does its runs. The operating system
+/// frees them when the process ends, however it ends.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AliveRuns(Arc<Mutex<BTreeMap<i64, File>>>);
+
+impl AliveRuns {
+    fn insert(&self, run: RunId, lock: File) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(run.0, lock);
+    }
+
+    fn remove(&self, run: RunId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&run.0);
+    }
+}
+
 impl Registry {
     /// Records that a run starts.
     ///
@@ -69,16 +88,45 @@ impl Registry {
                        WHERE kind = 'train' AND model = ? AND status = 'running'";
             sqlx::query(sql).bind(model).execute(self.pool()).await.map_err(self.failed())?;
         }
+        let mut transaction = self.begin().await?;
         let sql = "INSERT INTO runs (kind, model, started_at, status)
                    VALUES (?, ?, ?, 'running') RETURNING run_id";
-        sqlx::query_scalar(sql)
+        let run = sqlx::query_scalar(sql)
             .bind(kind.name())
             .bind(model)
             .bind(now())
-            .fetch_one(self.pool())
+            .fetch_one(&mut *transaction)
             .await
             .map(RunId)
-            .map_err(self.failed())
+            .map_err(self.failed())?;
+        // Locked before others can see the run: what they see running is locked.
+        let path = self.home().run_lock(run.0);
+        let lock = File::create(&path).map_err(EngineError::file("create", &path))?;
+        lock.lock().map_err(EngineError::file("lock", &path))?;
+        self.alive().insert(run, lock);
+        transaction.commit().await.map_err(self.failed())?;
+        Ok(run)
+    }
+
+    /// Marks the runs whose process has ended without saying so.
+    pub(crate) async fn mark_interrupted(&self) -> Result<(), EngineError> {
+        let sql = "SELECT run_id FROM runs WHERE status = 'running'";
+        let running: Vec<i64> =
+            sqlx::query_scalar(sql).fetch_all(self.pool()).await.map_err(self.failed())?;
+        for run in running {
+            let path = self.home().run_lock(run);
+            let alive = File::open(&path)
+                .is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)));
+            if alive {
+                continue;
+            }
+            // The run may have ended since it was read.
+            let sql = "UPDATE runs SET status = 'interrupted'
+                       WHERE run_id = ? AND status = 'running'";
+            sqlx::query(sql).bind(run).execute(self.pool()).await.map_err(self.failed())?;
+            let _ = fs::remove_file(&path);
+        }
+        Ok(())
     }
 
     /// Records that a run ended: with the version it made or used, or with what went wrong.
@@ -102,6 +150,9 @@ impl Registry {
             .execute(self.pool())
             .await
             .map_err(self.failed())?;
+        self.alive().remove(run);
+        // A lock file that stays is of no harm: nobody looks for it any more.
+        let _ = fs::remove_file(self.home().run_lock(run.0));
         Ok(())
     }
 

@@ -1,15 +1,19 @@
 //! A model read back from its artefact.
 
-use relcast_catalog::Schema;
+use relcast_catalog::{Column, Schema, Table};
 use relcast_query::Cutoffs;
 use relcast_train::checkpoint::Weights;
 use relcast_train::model::ModelPlan;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 use crate::artefact::Artefact;
 use crate::error::EngineError;
 use crate::work::Question;
+
+/// The format of an artefact's documents. Whoever changes what they hold or mean counts it up.
+const FORMAT: u64 = 1;
 
 /// A trained model with all that is needed to use it.
 #[derive(Debug)]
@@ -43,8 +47,10 @@ impl StoredModel {
     /// Reads a model from its `artefact`.
     ///
     /// # Errors
-    /// If a document is missing or of another version of relcast.
+    /// [`EngineError::Format`] if another version of relcast wrote it in another format,
+    /// [`EngineError::Corrupt`] if a document is missing or not what it should be.
     pub fn read(name: &str, version: i64, artefact: Artefact) -> Result<Self, EngineError> {
+        check_format(name, version, &artefact)?;
         let asked: StoredQuestion = document(&artefact, "question")?;
         Ok(Self {
             name: name.to_owned(),
@@ -58,7 +64,8 @@ impl StoredModel {
         })
     }
 
-    /// Refuses a database whose tables, columns, types, keys or links are not those of training.
+    /// Refuses a database whose tables, columns, types, keys, times or links are not those of
+    /// training.
     ///
     /// # Errors
     /// [`EngineError::SchemaChanged`] naming what differs first.
@@ -72,43 +79,264 @@ impl StoredModel {
     }
 }
 
+/// What `versions.json` says: which relcast wrote the artefact, and in which format.
+pub(crate) fn versions() -> Value {
+    json!({ "relcast": env!("CARGO_PKG_VERSION"), "format": FORMAT })
+}
+
+/// Refuses an artefact of another format, before anything else in it is read.
+fn check_format(model: &str, version: i64, artefact: &Artefact) -> Result<(), EngineError> {
+    let versions = artefact.documents.get("versions");
+    let found = versions.and_then(|v| v.get("format")).and_then(Value::as_u64);
+    if found == Some(FORMAT) {
+        return Ok(());
+    }
+    let writer = versions.and_then(|v| v.get("relcast")).and_then(Value::as_str);
+    Err(EngineError::Format {
+        model: model.to_owned(),
+        version,
+        found,
+        expected: FORMAT,
+        writer: writer.unwrap_or("unknown").to_owned(),
+    })
+}
+
 fn document<T: DeserializeOwned>(artefact: &Artefact, name: &str) -> Result<T, EngineError> {
     let value = artefact.documents.get(name).cloned().unwrap_or_default();
-    serde_json::from_value(value).map_err(EngineError::json)
+    serde_json::from_value(value).map_err(|error| EngineError::Corrupt {
+        path: format!("{name}.json").into(),
+        message: error.to_string(),
+    })
 }
 
 /// What differs first between the schema of training and today's.
 fn first_difference(then: &Schema, now: &Schema) -> Option<String> {
     for table in &then.tables {
-        let Some(other) = now.tables.iter().find(|t| t.name == table.name) else {
-            return Some(format!("table {:?} is gone", table.name));
-        };
-        for column in &table.columns {
-            match other.find_column(&column.name) {
-                None => {
-                    return Some(format!(
-                        "column {:?} of table {:?} is gone",
-                        column.name, table.name
-                    ));
+        match now.tables.iter().find(|t| t.name == table.name) {
+            None => return Some(format!("table {:?} is gone", table.name)),
+            Some(other) => {
+                if let Some(difference) = table_difference((then, table), (now, other)) {
+                    return Some(difference);
                 }
-                Some(c) if c.data_type != column.data_type => {
-                    return Some(format!(
-                        "column {:?} of table {:?} was {} and is {}",
-                        column.name, table.name, column.data_type, c.data_type
-                    ));
-                }
-                Some(_) => {}
             }
         }
-        if other.columns.len() != table.columns.len() {
-            return Some(format!("table {:?} has new columns", table.name));
-        }
-        if other.primary_key != table.primary_key || other.time_column != table.time_column {
-            return Some(format!("table {:?} has another key or time column", table.name));
+    }
+    let known = |table: &&Table| then.tables.iter().any(|t| t.name == table.name);
+    if let Some(table) = now.tables.iter().find(|table| !known(table)) {
+        return Some(format!("table {:?} is new", table.name));
+    }
+    link_difference(then, now)
+}
+
+fn table_difference(
+    (then, table): (&Schema, &Table),
+    (now, other): (&Schema, &Table),
+) -> Option<String> {
+    let name = &table.name;
+    for column in &table.columns {
+        let Some(found) = other.find_column(&column.name) else {
+            return Some(format!("column {:?} of table {name:?} is gone", column.name));
+        };
+        let declared = [then, now]
+            .iter()
+            .any(|schema| schema.declared_types.contains(&(name.clone(), column.name.clone())));
+        if let Some(difference) = column_difference(column, found, declared) {
+            return Some(format!("column {:?} of table {name:?} {difference}", column.name));
         }
     }
-    if then.tables.len() != now.tables.len() {
-        return Some("there are new tables".to_owned());
+    let new = other.columns.iter().find(|column| table.find_column(&column.name).is_none());
+    if let Some(column) = new {
+        return Some(format!("column {:?} of table {name:?} is new", column.name));
     }
-    (then.links != now.links).then(|| "the links between the tables are others".to_owned())
+    let keys = (table.primary_key.join(", "), other.primary_key.join(", "));
+    let parts = [
+        ("primary key", (table.primary_key != other.primary_key).then_some(keys)),
+        ("time column", changed(&table.time_column, &other.time_column)),
+        ("end time column", changed(&table.end_time_column, &other.end_time_column)),
+    ];
+    parts.into_iter().find_map(|(part, changed)| {
+        let (was, is) = changed?;
+        let text = |name: String| if name.is_empty() { "none".to_owned() } else { name };
+        Some(format!("the {part} of table {name:?} was {} and is {}", text(was), text(is)))
+    })
+}
+
+/// Types that are inferred may change with the rows: a model keeps those of its training.
+fn column_difference(then: &Column, now: &Column, declared: bool) -> Option<String> {
+    let planned = |column: &Column| if column.planned { "planned" } else { "not planned" };
+    if then.data_type != now.data_type {
+        Some(format!("was {} and is {}", then.data_type, now.data_type))
+    } else if declared && then.semantic != now.semantic {
+        let text = |semantic| format!("{semantic:?}").to_lowercase();
+        Some(format!("was {} and is declared {}", text(then.semantic), text(now.semantic)))
+    } else if then.planned != now.planned {
+        Some(format!("was {} and is {}", planned(then), planned(now)))
+    } else {
+        let (was, is) = changed(&then.known_from, &now.known_from)?;
+        let text = |from: String| if from.is_empty() { "its row".to_owned() } else { from };
+        Some(format!("was known from {} on and is from {}", text(was), text(is)))
+    }
+}
+
+/// Both values where they differ; none is the empty text.
+fn changed(then: &Option<String>, now: &Option<String>) -> Option<(String, String)> {
+    let text = |name: &Option<String>| name.clone().unwrap_or_default();
+    (then != now).then(|| (text(then), text(now)))
+}
+
+fn link_difference(then: &Schema, now: &Schema) -> Option<String> {
+    let links = |schema: &Schema| -> Vec<String> {
+        let text =
+            |link| format!("{} → {}", schema.link_name(link), schema.table(link.parent).name);
+        schema.links.iter().map(text).collect()
+    };
+    let (then, now) = (links(then), links(now));
+    let gone = then.iter().find(|link| !now.contains(link));
+    let new = now.iter().find(|link| !then.contains(link));
+    match (gone, new) {
+        (Some(link), _) => Some(format!("link {link} is gone")),
+        (None, Some(link)) => Some(format!("link {link} is new")),
+        (None, None) => None,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use arrow::datatypes::{DataType, TimeUnit};
+    use relcast_catalog::{KnownFrom, Link, SemanticType, TableId};
+
+    use super::*;
+
+    fn column(name: &str, data_type: DataType, semantic: SemanticType) -> Column {
+        Column { name: name.to_owned(), data_type, semantic, planned: false, known_from: None }
+    }
+
+    fn schema() -> Schema {
+        let stamp = || DataType::Timestamp(TimeUnit::Microsecond, None);
+        let table = |name: &str, columns| Table {
+            name: name.to_owned(),
+            columns,
+            primary_key: vec!["id".to_owned()],
+            time_column: None,
+            end_time_column: None,
+            known_from: KnownFrom::Static,
+        };
+        let id = || column("id", DataType::Int64, SemanticType::Key);
+        let orders = vec![
+            id(),
+            column("customer", DataType::Int64, SemanticType::Key),
+            column("status", DataType::Utf8, SemanticType::Categorical),
+            column("at", stamp(), SemanticType::Timestamp),
+            column("until", stamp(), SemanticType::Timestamp),
+        ];
+        Schema {
+            tables: vec![table("customers", vec![id()]), table("orders", orders)],
+            links: vec![Link {
+                child: TableId(1),
+                columns: vec!["customer".to_owned()],
+                parent: TableId(0),
+            }],
+            ..Schema::default()
+        }
+    }
+
+    #[test]
+    fn what_changed_in_the_schema_is_said_precisely() {
+        type Change = fn(&mut Schema);
+        let declare = |schema: &mut Schema| {
+            schema.declared_types.insert(("orders".to_owned(), "status".to_owned()));
+        };
+        let cases: [(Change, Option<&str>); 14] = [
+            (|_| {}, None),
+            (|s| s.val_timestamp = Some(7), None),
+            (|s| s.tables[1].columns[2].semantic = SemanticType::Text, None),
+            (
+                |s| {
+                    s.declared_types.insert(("orders".to_owned(), "status".to_owned()));
+                    s.tables[1].columns[2].semantic = SemanticType::Text;
+                },
+                Some("column \"status\" of table \"orders\" was categorical and is declared text"),
+            ),
+            (
+                |s| s.tables[1].columns[2].data_type = DataType::Int64,
+                Some("column \"status\" of table \"orders\" was Utf8 and is Int64"),
+            ),
+            (
+                |s| s.tables[1].columns[2].name = "state".to_owned(),
+                Some("column \"status\" of table \"orders\" is gone"),
+            ),
+            (
+                |s| {
+                    let new = column("note", DataType::Utf8, SemanticType::Text);
+                    s.tables[1].columns.push(new);
+                },
+                Some("column \"note\" of table \"orders\" is new"),
+            ),
+            (
+                |s| s.tables[1].columns[4].planned = true,
+                Some("column \"until\" of table \"orders\" was not planned and is planned"),
+            ),
+            (
+                |s| s.tables[1].columns[2].known_from = Some("at".to_owned()),
+                Some(
+                    "column \"status\" of table \"orders\" was known from its row on and is from at",
+                ),
+            ),
+            (
+                |s| s.tables[1].primary_key.clear(),
+                Some("the primary key of table \"orders\" was id and is none"),
+            ),
+            (
+                |s| s.tables[1].time_column = Some("at".to_owned()),
+                Some("the time column of table \"orders\" was none and is at"),
+            ),
+            (
+                |s| s.tables[1].end_time_column = Some("until".to_owned()),
+                Some("the end time column of table \"orders\" was none and is until"),
+            ),
+            (|s| s.links.clear(), Some("link orders.customer → customers is gone")),
+            (
+                |s| {
+                    let table = s.tables[0].clone();
+                    s.tables.push(Table { name: "shops".to_owned(), ..table });
+                },
+                Some("table \"shops\" is new"),
+            ),
+        ];
+        for (change, expected) in cases {
+            let mut now = schema();
+            change(&mut now);
+            assert_eq!(first_difference(&schema(), &now).as_deref(), expected);
+        }
+        // A type that was declared and now is inferred may have changed too.
+        let mut then = schema();
+        declare(&mut then);
+        let mut now = schema();
+        now.tables[1].columns[2].semantic = SemanticType::Text;
+        assert!(first_difference(&then, &now).is_some());
+        now.tables.remove(0);
+        assert_eq!(first_difference(&then, &now).unwrap(), "table \"customers\" is gone");
+    }
+
+    #[test]
+    fn an_artefact_of_another_format_is_refused_before_it_is_read() {
+        let mut artefact = Artefact::default();
+        artefact.documents.insert("versions".to_owned(), json!({ "relcast": "0.0.9" }));
+        let error = StoredModel::read("churn", 3, artefact.clone()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "version 3 of model \"churn\" was written by relcast 0.0.9 in a format without a number; this relcast reads format {FORMAT}"
+            )
+        );
+        assert!(error.hint().unwrap().contains("train the model again"));
+        artefact.documents.insert("versions".to_owned(), json!({ "format": FORMAT + 1 }));
+        let error = StoredModel::read("churn", 3, artefact.clone()).unwrap_err();
+        assert!(error.to_string().contains(&format!("in format {};", FORMAT + 1)), "{error}");
+        // Of the right format, but not what it should be: the document is named.
+        artefact.documents.insert("versions".to_owned(), versions());
+        let error = StoredModel::read("churn", 3, artefact).unwrap_err();
+        assert!(error.to_string().starts_with("artefact question.json: "), "{error}");
+    }
 }

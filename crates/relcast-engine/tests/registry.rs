@@ -30,7 +30,7 @@ async fn open(path: &Path) -> Registry {
 
 async fn publish(registry: &Registry, model: &str, weight: u8) -> Result<i64, EngineError> {
     let lock = registry.home().lock_model(model, Duration::ZERO)?;
-    let published = registry.publish(&lock, &version(), &artefact(weight)).await?;
+    let published = registry.publish(&lock, &version(), |_| Ok(artefact(weight))).await?;
     Ok(published.version)
 }
 
@@ -187,6 +187,35 @@ async fn runs_say_how_they_ended_and_outlive_the_model() {
     ];
     assert_eq!(told, expected);
     assert!(registry.versions().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_run_whose_process_ended_is_marked_as_interrupted_and_one_that_goes_on_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let going_on = open(directory.path()).await;
+    let killed = open(directory.path()).await;
+    let kinds = [RunKind::Train, RunKind::Evaluate, RunKind::Predict];
+    let mut expected = Vec::new();
+    for kind in kinds {
+        expected.push((killed.start_run(kind, "churn").await.unwrap(), "interrupted"));
+        expected.push((going_on.start_run(kind, "other").await.unwrap(), "running"));
+    }
+    // All that is left of a killed process is its rows: the locks go with it.
+    drop(killed);
+    let opened = open(directory.path()).await;
+    for (run, status) in &expected {
+        let runs = [opened.runs("churn").await.unwrap(), opened.runs("other").await.unwrap()];
+        let found = runs.concat().into_iter().find(|r| r.run_id == *run).unwrap();
+        assert_eq!(found.status, *status, "{run:?}");
+    }
+    for (run, _) in expected.iter().filter(|(_, status)| *status == "running") {
+        going_on.finish_run(*run, Ok(1)).await.unwrap();
+    }
+    drop(going_on);
+    let runs = open(directory.path()).await.runs("other").await.unwrap();
+    assert!(runs.iter().all(|run| run.status == "done"));
+    let locks = files_below(&directory.path().join("locks"));
+    assert!(!locks.iter().any(|file| file.contains("run ")), "{locks:?}");
 }
 
 #[tokio::test]

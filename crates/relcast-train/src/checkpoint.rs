@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use burn::optim::ModuleOptimizer;
@@ -169,26 +170,19 @@ impl CheckpointFile {
     /// Writes `state` beside the file and renames it into place.
     ///
     /// # Errors
-    /// If the disk refuses.
+    /// If the disk refuses; then the old file stays, and nothing of the new one.
     pub fn save(&self, state: &Checkpoint) -> Result<(), TrainError> {
         let what = || format!("write the checkpoint {}", self.0.display());
         let bytes = serde_json::to_vec(state).map_err(|e| state_error(&what(), e))?;
-        let unfinished = self.0.with_extension("part");
-        fs::write(&unfinished, bytes).map_err(|e| state_error(&what(), e))?;
-        fs::rename(&unfinished, &self.0).map_err(|e| state_error(&what(), e))
-    }
-
-    /// Removes the file, if it is there.
-    ///
-    /// # Errors
-    /// If the disk refuses.
-    pub fn remove(&self) -> Result<(), TrainError> {
-        match fs::remove_file(&self.0) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                Err(state_error(&format!("remove the checkpoint {}", self.0.display()), e))
-            }
-            _ => Ok(()),
-        }
+        let folder = self.0.parent().unwrap_or(Path::new("."));
+        let write = || {
+            let mut file = tempfile::Builder::new().prefix(".unfinished-").tempfile_in(folder)?;
+            file.write_all(&bytes)?;
+            file.as_file().sync_all()?;
+            file.persist(&self.0)?;
+            Ok::<(), std::io::Error>(())
+        };
+        write().map_err(|e| state_error(&what(), e))
     }
 }
 

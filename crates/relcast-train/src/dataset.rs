@@ -27,6 +27,9 @@ const HISTORY: &str = "relcast_past_labels";
 const CLOSED_AT: &str = "relcast_closed_at";
 const LABEL: &str = "relcast_label";
 
+/// With fewer label rows than this there is nothing that a model could learn.
+const FEWEST_LABELS: usize = 10;
+
 /// Label rows per split: cutoff, entity key, label.
 #[derive(Debug, Clone)]
 pub struct LabelSplits {
@@ -68,13 +71,19 @@ impl LabelSplits {
 /// The task that the training labels make, with what is learnt from them.
 ///
 /// # Errors
-/// If there are no training labels, or only one value of them.
+/// If there are fewer than [`FEWEST_LABELS`] training labels, or only one value of them.
 pub fn task_of(kind: &TaskType, train: &RecordBatch) -> Result<Task, TrainError> {
     let labels = label_column(train)?;
     if labels.is_empty() {
         return Err(TrainError::Labels(
             "there is no label row to learn from: no entity passes FOR and WHERE at any training cutoff".into(),
         ));
+    }
+    if labels.len() < FEWEST_LABELS {
+        return Err(TrainError::Labels(format!(
+            "there are {} label rows to learn from, at least {FEWEST_LABELS} are needed; shorten the horizon or cutoff_step, drop a condition, or bring more data",
+            labels.len()
+        )));
     }
     let task = match kind {
         TaskType::Binary => Task::Binary,
@@ -128,6 +137,12 @@ pub fn add_label_history(
     task: &Task,
     rows: &RecordBatch,
 ) -> Result<Schema, TrainError> {
+    if let Some(table) = schema.tables.iter().find(|t| t.name.eq_ignore_ascii_case(HISTORY)) {
+        return Err(TrainError::Labels(format!(
+            "the database has a table \"{}\", which is the name of the closed labels in the graph; give it another name",
+            table.name
+        )));
+    }
     let times = cutoff_column(rows)?;
     let closed: ArrayRef = Arc::new(TimestampMicrosecondArray::from_iter_values(
         times.iter().map(|t| cutoffs.horizon.after(*t)),
@@ -226,7 +241,8 @@ pub fn seeds_of(
     })
 }
 
-/// Builds the graph of `schema` under `directory`, unless it is there already, and opens it.
+/// Builds the graph of `schema` under `directory`, unless it is there already, and opens it. One
+/// that is there but damaged or of another version is built anew, with a warning.
 ///
 /// # Errors
 /// Of the graph, and [`TrainError::DuplicateKeys`].
@@ -237,7 +253,10 @@ pub async fn open_graph(
 ) -> Result<Arc<TemporalGraph>, TrainError> {
     let graph = match TemporalGraph::open(directory) {
         Ok(graph) => graph,
-        Err(_) => {
+        Err(error) => {
+            if directory.exists() {
+                tracing::warn!("the stored graph cannot be used and is built anew: {error}");
+            }
             relcast_graph::build(ctx, schema, directory).await?;
             TemporalGraph::open(directory)?
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use relcast_catalog::{Catalog, format_time};
 use relcast_connect::Database;
 use relcast_query::History;
-use relcast_train::evaluate::{Evaluation, Judge, RowHistory, SplitName};
+use relcast_train::evaluate::{Evaluation, Judge, RowHistory, SplitName, boosting_left_out};
 use relcast_train::model::ModelPlan;
 use relcast_train::score::Inputs;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,9 @@ pub struct EvaluationReport {
     pub rows: BTreeMap<String, usize>,
     /// Seconds per stage.
     pub seconds: BTreeMap<String, f64>,
+    /// What is missing in the figures, and why.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// The figures.
     pub results: Vec<Evaluation>,
 }
@@ -61,9 +64,26 @@ impl EvaluationReport {
             data_until: format_time(prepared.cutoffs.data_end),
             rows: rows.map(|(split, n)| (split.to_owned(), n)).into(),
             seconds,
+            notes: notes(prepared),
             results,
         }
     }
+}
+
+/// What will be missing in the figures of a model, known before it is trained.
+pub(super) fn notes(prepared: &Prepared) -> Vec<String> {
+    let empty = |split: SplitName, then: &str| {
+        let text = || format!("there are no {split:?} label rows: {then}").to_lowercase();
+        prepared.examples.of(split).is_empty().then(text)
+    };
+    [
+        empty(SplitName::Val, "the last epoch is taken and cannot be chosen"),
+        empty(SplitName::Test, "nothing says how good the model is"),
+        boosting_left_out(&prepared.task),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn task_type(model: &ModelPlan) -> &'static str {

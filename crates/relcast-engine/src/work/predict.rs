@@ -8,7 +8,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{Field, Schema as ArrowSchema};
 use relcast_catalog::Catalog;
-use relcast_connect::Database;
+use relcast_connect::{Database, Target};
 use relcast_query::History;
 use relcast_train::dataset::{examples, seeds_of};
 use relcast_train::evaluate::{SplitName, predictions, top_classes, visible_end};
@@ -30,6 +30,30 @@ pub enum PredictAt {
     Split(SplitName, History),
 }
 
+/// Predicts as [`predict`] and writes the rows to each of `targets`. All of it is one run on
+/// record: one that predicted and could not write has failed.
+///
+/// # Errors
+/// As [`predict`], and if a target cannot be written.
+pub async fn predict_into(
+    registry: &Registry,
+    database: &Database,
+    catalog: &Catalog,
+    stored: &StoredModel,
+    at: PredictAt,
+    targets: &[Target],
+) -> Result<RecordBatch, EngineError> {
+    targets.iter().try_for_each(relcast_connect::check_target)?;
+    let work = async |run| {
+        let rows = predict_stored(registry.home(), database, catalog, stored, at, run).await?;
+        for target in targets {
+            relcast_connect::write(target, std::slice::from_ref(&rows)).await?;
+        }
+        Ok((stored.version, rows))
+    };
+    registry.record(RunKind::Predict, &stored.name, work).await
+}
+
 /// Predicts with `stored`: the entity's key, `cutoff`, `prediction`, `probability` or
 /// `probabilities` by task, the model and its version, and the label for a split.
 ///
@@ -42,11 +66,7 @@ pub async fn predict(
     stored: &StoredModel,
     at: PredictAt,
 ) -> Result<RecordBatch, EngineError> {
-    let work = async |run| {
-        let rows = predict_stored(registry.home(), database, catalog, stored, at, run).await?;
-        Ok((stored.version, rows))
-    };
-    registry.record(RunKind::Predict, &stored.name, work).await
+    predict_into(registry, database, catalog, stored, at, &[]).await
 }
 
 async fn predict_stored(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch};
 use datafusion::prelude::SessionContext;
-use relcast_catalog::{Schema, TaskManifest};
+use relcast_catalog::{Schema, TaskManifest, format_time};
 use relcast_connect::Database;
 use relcast_graph::TemporalGraph;
 use relcast_query::{Cutoffs, LabelPlan, Options};
@@ -21,6 +21,21 @@ use crate::error::EngineError;
 use crate::home::Home;
 use crate::registry::Origin;
 use crate::stored::StoredModel;
+
+/// The columns of predictions beside the entity's key and the label, whose names they cannot have.
+/// SQLite does not tell upper from lower case, so neither do we.
+const RESULT_COLUMNS: [&str; 10] = [
+    "cutoff",
+    "prediction",
+    "probability",
+    "probabilities",
+    "in_sample",
+    "model",
+    "model_version",
+    "run_id",
+    "predicted_at",
+    "data_until",
+];
 
 /// What is to be predicted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,22 +60,31 @@ impl Question {
     /// The label plan of the question over `schema`, with `set` options applied on top.
     ///
     /// # Errors
-    /// Of the query: place, expectation, nearest name.
+    /// Of the query: place, expectation, nearest name; and [`EngineError::ResultColumn`].
     pub fn plan(
         &self,
         schema: &Schema,
         set: &[(String, String)],
     ) -> Result<LabelPlan, EngineError> {
+        let plan = self.unchecked_plan(schema, set)?;
+        let taken = |name: &&String| RESULT_COLUMNS.iter().any(|c| c.eq_ignore_ascii_case(name));
+        if let Some(name) = plan.entity_columns.iter().chain([&plan.label_column]).find(taken) {
+            return Err(EngineError::ResultColumn { name: name.clone() });
+        }
+        Ok(plan)
+    }
+
+    fn unchecked_plan(
+        &self,
+        schema: &Schema,
+        set: &[(String, String)],
+    ) -> Result<LabelPlan, EngineError> {
         match self {
-            Self::Task(task) => {
-                let mut plan = LabelPlan::from_task(task, schema)?;
-                for (name, value) in set {
-                    plan.options.set(name, value)?;
-                }
-                Ok(plan)
-            }
+            Self::Task(task) => Ok(LabelPlan::from_task_with(task, schema, set)?),
             Self::Query(text) => {
-                let mut query = relcast_query::bind(&relcast_query::parse(text)?, schema)?;
+                let parsed = relcast_query::parse(text).map_err(EngineError::in_text(text))?;
+                let mut query =
+                    relcast_query::bind(&parsed, schema).map_err(EngineError::in_text(text))?;
                 if query.names_entities() {
                     return Err(EngineError::NamesEntities);
                 }
@@ -126,6 +150,9 @@ impl Prepared {
         let mut cutoffs = stored.cutoffs.clone();
         let newest = plan.newest_time(&database.context).await?;
         cutoffs.data_end = newest.unwrap_or(cutoffs.data_end);
+        if let Some(at) = cutoff.or(plan.as_of) {
+            tell_staleness(&cutoffs, at);
+        }
         let closed = |cutoff: &i64| cutoffs.horizon.after(*cutoff) <= cutoffs.data_end;
         for split in [&mut cutoffs.val, &mut cutoffs.test] {
             split.retain(closed);
@@ -157,7 +184,9 @@ impl Prepared {
             plan.sql()
         );
         let directory = home.graph(&format!("{:032x}", xxh3_128(identity.as_bytes())));
+        let writing = home.writing_graphs().await?;
         let graph = open_graph(ctx, &schema, &directory).await?;
+        drop(writing);
         let examples = SplitExamples {
             train: examples(&graph, &plan, &task, &splits.train)?,
             validation: examples(&graph, &plan, &task, &splits.validation)?,
@@ -184,6 +213,23 @@ impl Prepared {
 pub(super) fn known_until(cutoffs: &Cutoffs, cutoff: i64) -> i64 {
     let stale = cutoffs.horizon.after(cutoffs.data_end) < cutoff;
     if stale { cutoffs.data_end } else { cutoffs.data_end.max(cutoff) }
+}
+
+/// Says how far before a cutoff the data end.
+fn tell_staleness(cutoffs: &Cutoffs, cutoff: i64) {
+    if cutoffs.data_end >= cutoff {
+        return;
+    }
+    let days = (cutoff - cutoffs.data_end) as f64 / 86_400e6;
+    let (at, end) = (format_time(cutoff), format_time(cutoffs.data_end));
+    if known_until(cutoffs, cutoff) < cutoff {
+        tracing::warn!(
+            "the data are stale: they end on {end}, {days:.1} days before the cutoff {at}, more than the horizon {}; predictions see the world as of {end}",
+            cutoffs.horizon
+        );
+    } else {
+        tracing::warn!("the data end on {end}, {days:.1} days before the cutoff {at}");
+    }
 }
 
 /// Label rows whose windows have closed by `until`: those to learn from and to choose on, and those

@@ -11,13 +11,14 @@ use relcast_train::model::{ModelPlan, TrainingData};
 use serde_json::json;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::evaluate::{EvaluationReport, every, judge};
+use super::evaluate::{EvaluationReport, every, judge, notes};
 use super::prepare::{Prepared, Question, fit_options};
 use crate::artefact::Artefact;
 use crate::error::EngineError;
 use crate::home::{Home, ModelLock};
 use crate::registry::{NewVersion, Registry};
 use crate::runs::RunKind;
+use crate::stored::versions;
 
 /// How long a second writer of one model waits for the first.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -59,8 +60,10 @@ async fn train_locked(
     let mut seconds = BTreeMap::new();
     let started = Instant::now();
     let plan = question.plan(&catalog.schema, set)?;
+    plan.options.refuse_ignored()?;
     let options = fit_options(&plan.options);
     let prepared = Prepared::new(home, database, &catalog.schema, plan).await?;
+    notes(&prepared).iter().for_each(|note| tracing::warn!("{note}"));
     seconds.insert("labels_and_graph".to_owned(), started.elapsed().as_secs_f64());
 
     let started = Instant::now();
@@ -86,23 +89,6 @@ async fn train_locked(
     seconds.insert("evaluate".to_owned(), started.elapsed().as_secs_f64());
 
     let mut report = EvaluationReport::new(name, 0, &prepared, &model, seconds, results);
-    let artefact = Artefact {
-        weights: fitted.weights.0,
-        documents: BTreeMap::from([
-            ("model".to_owned(), serde_json::to_value(&model).map_err(EngineError::json)?),
-            (
-                "question".to_owned(),
-                json!({ "question": question, "set": set, "cutoffs": prepared.cutoffs }),
-            ),
-            (
-                "schema".to_owned(),
-                serde_json::to_value(&catalog.schema).map_err(EngineError::json)?,
-            ),
-            ("metrics".to_owned(), serde_json::to_value(&report).map_err(EngineError::json)?),
-            ("epochs".to_owned(), json!({ "best": fitted.best_epoch, "epochs": fitted.epochs })),
-            ("versions".to_owned(), json!({ "relcast": env!("CARGO_PKG_VERSION") })),
-        ]),
-    };
     let new = NewVersion {
         origin: question.origin(),
         schema_fingerprint: fingerprint(&catalog.schema)?,
@@ -111,8 +97,25 @@ async fn train_locked(
         options: serde_json::to_value(&model.fit).map_err(EngineError::json)?,
         metrics: serde_json::to_value(&report.results).map_err(EngineError::json)?,
     };
-    report.version = registry.publish(lock, &new, &artefact).await?.version;
-    checkpoint.remove()?;
+    let question = json!({ "question": question, "set": set, "cutoffs": prepared.cutoffs });
+    let epochs = json!({ "best": fitted.best_epoch, "epochs": fitted.epochs });
+    let artefact = |version| {
+        report.version = version;
+        let documents = BTreeMap::from([
+            ("model".to_owned(), serde_json::to_value(&model).map_err(EngineError::json)?),
+            ("question".to_owned(), question),
+            (
+                "schema".to_owned(),
+                serde_json::to_value(&catalog.schema).map_err(EngineError::json)?,
+            ),
+            ("metrics".to_owned(), serde_json::to_value(&report).map_err(EngineError::json)?),
+            ("epochs".to_owned(), epochs),
+            ("versions".to_owned(), versions()),
+        ]);
+        Ok(Artefact { weights: fitted.weights.0, documents })
+    };
+    registry.publish(lock, &new, artefact).await?;
+    home.drop_checkpoints(lock);
     Ok(report)
 }
 
@@ -151,8 +154,6 @@ fn checkpoint_file(
 ) -> Result<CheckpointFile, EngineError> {
     let plan = serde_json::to_string(model).map_err(EngineError::json)?;
     let identity = format!("{}\n{plan}", database.fingerprint);
-    let folder = home.artefacts().join(name);
-    std::fs::create_dir_all(&folder).map_err(EngineError::file("create", &folder))?;
-    let file = format!("checkpoint-{:032x}.json", xxh3_128(identity.as_bytes()));
-    Ok(CheckpointFile::new(&folder.join(file)))
+    let file = home.checkpoint(name, &format!("{:032x}", xxh3_128(identity.as_bytes())))?;
+    Ok(CheckpointFile::new(&file))
 }

@@ -17,6 +17,15 @@ use crate::fit::FitPlan;
 use crate::metrics::Metrics;
 use crate::score::Inputs;
 
+/// The name of the boosted baseline.
+const BOOSTING: &str = "boosting_own_columns";
+
+/// Microseconds in a day.
+const DAY: f64 = 86_400e6;
+
+/// Classes that the boosted baseline learns, at most: it fits one model for each.
+const BOOSTING_CLASSES: usize = 200;
+
 /// Rows that the boosted baseline learns from, at most.
 const BOOSTING_ROWS: usize = 20_000;
 
@@ -27,10 +36,23 @@ pub struct Evaluation {
     pub split: SplitName,
     /// What of the past was visible.
     pub history: History,
+    /// How many days before their cutoffs the rows are seen.
+    #[serde(default)]
+    pub stale_days: StaleDays,
     /// The model's own figures.
     pub metrics: Metrics,
     /// Those of each baseline.
     pub baselines: BTreeMap<String, Metrics>,
+}
+
+/// Days between the views of rows and their cutoffs: zero where everything up to the cutoff is
+/// visible.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct StaleDays {
+    /// On average.
+    pub mean: f64,
+    /// At most.
+    pub most: f64,
 }
 
 /// What an evaluation reads.
@@ -50,6 +72,18 @@ pub struct Judge<'a> {
 
 /// A split with the end of what is visible: two histories may see the same.
 type Seen = (SplitName, i64);
+
+/// Why the boosted baseline is not computed for a task, if it is not.
+#[must_use]
+pub fn boosting_left_out(task: &Task) -> Option<String> {
+    let Task::Multiclass { classes } = task else { return None };
+    (classes.len() > BOOSTING_CLASSES).then(|| {
+        format!(
+            "{BOOSTING}: not computed, it fits a model per class and there are {} of them (at most {BOOSTING_CLASSES})",
+            classes.len()
+        )
+    })
+}
 
 impl Judge<'_> {
     /// The figures of `network` and of every baseline for each split and history asked for.
@@ -75,12 +109,24 @@ impl Judge<'_> {
                 let mut baselines = BTreeMap::new();
                 if !self.examples.of(*split).is_empty() {
                     baselines = self.naive(*split, *history).figures()?;
-                    baselines.insert("boosting_own_columns".to_owned(), boosted[&seen].clone());
+                    if let Some(figures) = boosted.get(&seen) {
+                        baselines.insert(BOOSTING.to_owned(), figures.clone());
+                    }
                 }
                 let metrics = scored[&seen].clone();
-                Ok(Evaluation { split: *split, history: *history, metrics, baselines })
+                let stale_days = self.stale_days(seen);
+                Ok(Evaluation { split: *split, history: *history, stale_days, metrics, baselines })
             })
             .collect()
+    }
+
+    fn stale_days(&self, (split, end): Seen) -> StaleDays {
+        let cutoffs = &self.examples.of(split).cutoffs;
+        let days = |cutoff: &i64| (cutoff - end.min(*cutoff)) as f64 / DAY;
+        StaleDays {
+            mean: cutoffs.iter().map(days).sum::<f64>() / cutoffs.len().max(1) as f64,
+            most: cutoffs.iter().map(days).fold(0.0, f64::max),
+        }
     }
 
     fn scored(&self, network: &Ensemble, (split, end): Seen) -> Result<Metrics, TrainError> {
@@ -101,9 +147,13 @@ impl Judge<'_> {
         }
     }
 
-    /// Gradient boosting on the entity's own row and the season of the cutoff, fitted once.
+    /// Gradient boosting on the entity's own row and the season of the cutoff, fitted once; nothing
+    /// where it is left out.
     fn boosted(&self, all: &[Seen]) -> Result<BTreeMap<Seen, Metrics>, TrainError> {
         let task = &self.plan.task;
+        if boosting_left_out(task).is_some() {
+            return Ok(BTreeMap::new());
+        }
         let train = &self.examples.train;
         let mut positions = train.shuffled(self.plan.seed, 0);
         positions.truncate(BOOSTING_ROWS);
@@ -163,5 +213,21 @@ impl Judge<'_> {
             }
         }
         FeatureColumns { rows: positions.len(), columns }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boosting_is_left_out_where_it_would_fit_hundreds_of_models() {
+        let task = |n: usize| Task::Multiclass { classes: (0..n).map(|c| c.to_string()).collect() };
+        assert_eq!(boosting_left_out(&Task::Binary), None);
+        assert_eq!(boosting_left_out(&task(BOOSTING_CLASSES)), None);
+        let note = boosting_left_out(&task(3000)).unwrap();
+        assert!(note.starts_with("boosting_own_columns: not computed, "), "{note}");
+        assert!(note.contains("there are 3000 of them"), "{note}");
     }
 }
