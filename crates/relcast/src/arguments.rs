@@ -27,9 +27,9 @@ pub struct Common {
     /// How results are printed
     #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
     pub format: Format,
-    /// Seed of all randomness
-    #[arg(long, global = true, default_value_t = 0)]
-    pub seed: u64,
+    /// Seed of all randomness; by default the one that the query's WITH names, else 0
+    #[arg(long, global = true)]
+    pub seed: Option<u64>,
     /// Threads to use; by default one per processor
     #[arg(long, global = true)]
     pub threads: Option<NonZeroUsize>,
@@ -172,6 +172,11 @@ pub struct Evaluate {
     /// frozen or rolling; by default both
     #[arg(long, value_parser = history)]
     pub history: Option<History>,
+    /// Also write the model's test predictions under frozen history into this folder, as RelBench's
+    /// leaderboard takes them: DATASET__TASK.csv with the columns of the task's test table, the
+    /// label replaced by the prediction (a probability for two classes)
+    #[arg(long, value_name = "DIR")]
+    pub submit: Option<PathBuf>,
 }
 
 /// The arguments of `predict`.
@@ -219,6 +224,14 @@ pub struct ModelArguments {
     /// The version; by default the model's default version, for drop all versions
     #[arg(long)]
     pub version: Option<i64>,
+}
+
+impl Common {
+    /// The options to set on a question: the seed if one is named, then those of `--set`.
+    pub fn options(&self, set: &[(String, String)]) -> Vec<(String, String)> {
+        let seed = self.seed.map(|seed| ("seed".to_owned(), seed.to_string()));
+        seed.into_iter().chain(set.iter().cloned()).collect()
+    }
 }
 
 impl Arguments {

@@ -82,6 +82,7 @@ impl From<QueryError> for Failure {
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         match error {
+            EngineError::InText { source, text } => Self::of_query(&source, &text),
             EngineError::Query(error) => error.into(),
             EngineError::Write(error) => error.into(),
             _ => match error.hint() {

@@ -5,7 +5,7 @@ mod common;
 
 use std::fs;
 
-use common::{QUERY, error, json, relcast, shop, stdout};
+use common::{QUERY, QUICK, error, json, relcast, shop, stdout};
 
 #[test]
 fn inspect_prints_text_json_and_dot() {
@@ -81,16 +81,54 @@ fn a_wrong_option_names_the_nearest() {
 fn a_wrong_name_in_a_query_is_marked_in_its_line() {
     let shop = shop();
     let query = "PREDICT COUNT(orders.*, 0, 30, days) = 0\nFOR EACH custmers.customer_id";
-    let message = error(
-        &relcast(
-            shop.path(),
-            &["labels", "--db", ".", "--query", query, "--split", "val", "-o", "x.csv"],
-        ),
-        1,
-    );
-    assert!(message.starts_with("error: line 2, column 10: "), "{message}");
-    assert!(message.contains("  | FOR EACH custmers.customer_id\n  |          ^\n"), "{message}");
-    assert!(message.contains("hint: did you mean \"customers\"?"), "{message}");
+    let labels = ["labels", "--db", ".", "--query", query, "--split", "val", "-o", "x.csv"];
+    let train = ["train", "--db", ".", "--query", query, "--model", "m"];
+    for command in [&labels[..], &train] {
+        let message = error(&relcast(shop.path(), command), 1);
+        let message = &message[message.find("error: ").unwrap()..];
+        assert!(message.starts_with("error: line 2, column 10: "), "{message}");
+        assert!(
+            message.contains("  | FOR EACH custmers.customer_id\n  |          ^\n"),
+            "{message}"
+        );
+        assert!(message.contains("hint: did you mean \"customers\"?"), "{message}");
+    }
+}
+
+#[test]
+fn all_paths_are_in_the_message_and_what_to_do_is_in_the_hint() {
+    let shop = shop();
+    let path = shop.path().join("orders.csv");
+    let text = fs::read_to_string(&path).unwrap();
+    let rows = text.lines().enumerate().map(|(n, line)| match n {
+        0 => format!("{line},payer_id\n"),
+        n => format!("{line},{}\n", n % 40 + 1),
+    });
+    fs::write(&path, rows.collect::<String>()).unwrap();
+    let yaml = shop.path().join("relcast.yaml");
+    let text = fs::read_to_string(&yaml).unwrap();
+    let links = "{ customer_id: customers, payer_id: customers }";
+    fs::write(&yaml, text.replace("{ customer_id: customers }", links)).unwrap();
+    let train = ["train", "--db", ".", "--query", QUERY, "--model", "m"];
+    let message = error(&relcast(shop.path(), &train), 1);
+    let both = "\"customers\" to \"orders\": orders.customer_id or orders.payer_id\n";
+    assert!(message.contains(both), "{message}");
+    assert!(message.contains("hint: name one, for example VIA orders.customer_id"), "{message}");
+}
+
+#[test]
+fn the_seed_of_the_query_holds_unless_the_command_line_names_one() {
+    let shop = shop();
+    let with = format!("{QUERY} WITH (seed = 7)");
+    let seed = |query: &str, more: &[&str]| {
+        let train = ["train", "--db", ".", "--query", query, "--model", "m"];
+        stdout(&relcast(shop.path(), &[&train[..], &QUICK[..], more].concat()));
+        let show = ["models", "show", "m", "--format", "json"];
+        json(&relcast(shop.path(), &show))["seed"].clone()
+    };
+    assert_eq!(seed(&with, &[]), 7);
+    assert_eq!(seed(&with, &["--seed", "3"]), 3);
+    assert_eq!(seed(QUERY, &[]), 0);
 }
 
 #[test]

@@ -64,6 +64,10 @@ impl Demo<'_> {
         self.home.path().join("demo")
     }
 
+    fn seed(&self) -> u64 {
+        self.common.seed.unwrap_or(0)
+    }
+
     /// Where the predictions go.
     fn targets(&self) -> [Target; 2] {
         [
@@ -86,7 +90,7 @@ impl Demo<'_> {
         let (shop, unfinished) = (self.folder().join("shop"), self.folder().join("shop.part"));
         remove(&unfinished)?;
         let failed = |error: relcast_engine::shop::ShopError| Failure::new(error.to_string());
-        let summary = generate(&unfinished, self.common.seed).map_err(failed)?;
+        let summary = generate(&unfinished, self.seed()).map_err(failed)?;
         remove(&shop)?;
         std::fs::rename(&unfinished, &shop).map_err(|error| {
             Failure::new(format!("cannot write the shop to {}: {error}", shop.display()))
@@ -96,7 +100,7 @@ impl Demo<'_> {
              Customers leave when orders come late, products break and tickets stay unanswered. The\n\
              customers' own table says little of it: the rest lies in other tables, partly in what\n\
              happened to other customers.",
-            self.common.seed,
+            self.seed(),
             summary.rows,
             summary.tables.len(),
             shop.display()
@@ -184,7 +188,7 @@ impl Demo<'_> {
             &format!("relcast train --db {source} --model {MODEL} --query \"{CHURN_QUERY}\""),
         )?;
         let question = Question::Query(CHURN_QUERY.to_owned());
-        let set = [("seed".to_owned(), self.common.seed.to_string())];
+        let set = [("seed".to_owned(), self.seed().to_string())];
         let mut bar = Bar::new();
         let report =
             work::train(registry, database, catalog, &question, &set, MODEL, &mut bar).await?;
@@ -230,11 +234,9 @@ impl Demo<'_> {
             &format!("relcast predict --db {source} --model {MODEL} --into {sqlite}"),
         )?;
         let model = stored(registry, MODEL, None).await?;
-        let rows =
-            work::predict(registry, database, catalog, &model, PredictAt::Moment(None)).await?;
-        for target in [&parquet, &sqlite] {
-            relcast_connect::write(target, std::slice::from_ref(&rows)).await?;
-        }
+        let targets = [parquet.clone(), sqlite.clone()];
+        let now = PredictAt::Moment(None);
+        let rows = work::predict_into(registry, database, catalog, &model, now, &targets).await?;
         self.say(&format!("{} predictions → {parquet}, {sqlite}", rows.num_rows()))?;
         Ok(rows)
     }

@@ -2,6 +2,7 @@
 
 use relcast_engine::work::{self, EvaluationReport};
 use relcast_engine::{Home, Registry};
+use relcast_train::evaluate::Evaluation;
 use relcast_train::metrics::Metrics;
 
 use super::{open, stored};
@@ -16,7 +17,14 @@ pub async fn run(common: &Common, arguments: &Evaluate) -> Result<(), Failure> {
     let (database, catalog) = open(common, &arguments.source).await?;
     let model = stored(&registry, &arguments.model, arguments.version).await?;
     let (split, history) = (arguments.split, arguments.history);
+    if let Some(folder) = &arguments.submit {
+        work::check_submission(&model, folder)?;
+    }
     let report = work::evaluate(&registry, &database, &catalog, &model, split, history).await?;
+    if let Some(folder) = &arguments.submit {
+        let file = work::submit(&registry, &database, &catalog, &model, folder).await?;
+        tracing::info!("wrote {}", file.display());
+    }
     print_report(common, &report)
 }
 
@@ -40,16 +48,38 @@ pub fn print_report(common: &Common, report: &EvaluationReport) -> Result<(), Fa
             ]);
         }
     }
+    let mut notes: Vec<String> =
+        report.notes.iter().map(|note| format!("note: {note}\n")).collect();
+    notes.extend(report.results.iter().filter_map(staleness));
+    if !notes.is_empty() {
+        notes.insert(0, "\n".to_owned());
+    }
     let counts: Vec<String> = report.rows.iter().map(|(s, n)| format!("{n} {s}")).collect();
     print(&format!(
-        "{} version {}: {}, data until {}, label rows {}\n\n{}",
+        "{} version {}: {}, data until {}, label rows {}\n\n{}{}",
         report.model,
         report.version,
         report.task_type.replace('_', " "),
         report.data_until,
         counts.join(", "),
         columns(["split", "history", "by", &report.metric, "others"], &rows),
+        notes.concat(),
     ))
+}
+
+/// How long before their cutoffs the rows were seen, if they were.
+fn staleness(result: &Evaluation) -> Option<String> {
+    let days = result.stale_days;
+    let (split, history) = (format!("{:?}", result.split), format!("{:?}", result.history));
+    (days.most > 0.0).then(|| {
+        format!(
+            "note: {} {} rows are seen {:.0} days before their cutoffs on average, {:.0} at most\n",
+            history.to_lowercase(),
+            split.to_lowercase(),
+            days.mean,
+            days.most
+        )
+    })
 }
 
 fn figure(metrics: &Metrics, name: &str) -> String {

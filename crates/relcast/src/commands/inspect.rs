@@ -1,7 +1,8 @@
 //! `relcast inspect`: what is in a database, and what may be wrong with it.
 
-use std::fs::OpenOptions;
+use std::fs::Permissions;
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use relcast_catalog::{Schema, inspect, propose_yaml};
@@ -33,11 +34,18 @@ fn write_yaml(path: &Path, schema: &Schema) -> Result<(), Failure> {
             .with_hint("move it away first, or edit it by hand"),
         _ => Failure::new(format!("cannot write {}: {error}", path.display())),
     };
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
-    if let Err(error) = file.write_all(propose_yaml(schema).as_bytes()) {
-        std::fs::remove_file(path).map_err(failed)?;
-        return Err(failed(error));
-    }
+    let write = || {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let mut file = tempfile::Builder::new()
+            .prefix(".relcast-")
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(folder)?;
+        file.write_all(propose_yaml(schema).as_bytes())?;
+        file.as_file().sync_all()?;
+        file.persist_noclobber(path)?;
+        Ok(())
+    };
+    write().map_err(failed)?;
     tracing::info!("wrote {}", path.display());
     Ok(())
 }

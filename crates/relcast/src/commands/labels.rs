@@ -11,6 +11,7 @@ use crate::output::{print, print_json};
 
 /// Computes the label rows of a split and writes them under the manifest's column names.
 pub async fn run(common: &Common, arguments: &Labels) -> Result<(), Failure> {
+    relcast_connect::check_target(&arguments.output)?;
     let (database, catalog) = open(common, &arguments.source).await?;
     let plan = label_plan(common, &arguments.question, &catalog)?;
     let cutoffs = plan.cutoffs(&database.context, &catalog.schema).await?;
@@ -38,20 +39,18 @@ fn label_plan(
     question: &Question,
     catalog: &Catalog,
 ) -> Result<LabelPlan, Failure> {
-    let seed = ("seed".to_owned(), common.seed.to_string());
-    let set = || std::iter::once(&seed).chain(&question.set);
-    if let Some(text) = &question.query {
+    let set = common.options(&question.set);
+    let plan = if let Some(text) = &question.query {
         let failed = |error| Failure::of_query(&error, text);
         let mut query = bind(&parse(text).map_err(failed)?, &catalog.schema).map_err(failed)?;
-        for (name, value) in set() {
+        for (name, value) in &set {
             query.options_mut().set(name, value)?;
         }
-        return Ok(LabelPlan::from_query(&query, &catalog.schema)?);
-    }
-    let task = catalog.find_task(question.task.as_deref().unwrap_or_default())?;
-    let mut plan = LabelPlan::from_task(task, &catalog.schema)?;
-    for (name, value) in set() {
-        plan.options.set(name, value)?;
-    }
+        LabelPlan::from_query(&query, &catalog.schema)?
+    } else {
+        let task = catalog.find_task(question.task.as_deref().unwrap_or_default())?;
+        LabelPlan::from_task_with(task, &catalog.schema, &set)?
+    };
+    plan.options.refuse_ignored()?;
     Ok(plan)
 }

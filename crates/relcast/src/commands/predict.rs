@@ -1,5 +1,7 @@
 //! `relcast predict`: predictions of a registered model, printed or written to a target.
 
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::TimestampMicrosecondType;
 use relcast_engine::work::{self, PredictAt};
 use relcast_engine::{Home, Registry};
 use serde_json::json;
@@ -11,6 +13,8 @@ use crate::output::{print, print_json, rows_as_json};
 
 /// Predicts, then writes the rows whole or not at all.
 pub async fn run(common: &Common, arguments: &Predict) -> Result<(), Failure> {
+    let targets = arguments.into.as_slice();
+    targets.iter().try_for_each(relcast_connect::check_target)?;
     let home = Home::open(&common.home)?;
     let registry = Registry::open(&home).await?;
     let (database, catalog) = open(common, &arguments.source).await?;
@@ -19,24 +23,29 @@ pub async fn run(common: &Common, arguments: &Predict) -> Result<(), Failure> {
         Some(split) => PredictAt::Split(split, arguments.history),
         None => PredictAt::Moment(arguments.as_of),
     };
-    let rows = work::predict(&registry, &database, &catalog, &model, at).await?;
+    let rows = work::predict_into(&registry, &database, &catalog, &model, at, targets).await?;
     let failed = |error| Failure::new(format!("cannot print the predictions: {error}"));
-    match &arguments.into {
-        Some(target) => {
-            let written = relcast_connect::write(target, &[rows]).await?;
-            match common.format {
-                Format::Json => {
-                    print_json(&json!({ "rows": written, "target": target.to_string() }))
-                }
-                _ => print(&format!("{written} predictions → {target}")),
-            }
-        }
-        None if common.format == Format::Json => {
-            print_json(&rows_as_json(&[rows]).map_err(failed)?)
-        }
-        None => {
+    match (&arguments.into, common.format) {
+        (Some(target), Format::Json) => print_json(&json!({
+            "rows": rows.num_rows(),
+            "target": target.to_string(),
+            "stale_days": stale_days(&rows),
+        })),
+        (Some(target), _) => print(&format!("{} predictions → {target}", rows.num_rows())),
+        (None, Format::Json) => print_json(&rows_as_json(&[rows]).map_err(failed)?),
+        (None, _) => {
             let text = arrow::util::pretty::pretty_format_batches(&[rows]).map_err(failed)?;
             print(&text.to_string())
         }
     }
+}
+
+/// How many days before the latest cutoff the data end: 0 where they reach it.
+fn stale_days(rows: &RecordBatch) -> f64 {
+    let latest = |name: &str| {
+        let column = rows.column_by_name(name)?;
+        arrow::compute::max(column.as_primitive_opt::<TimestampMicrosecondType>()?)
+    };
+    let micros = latest("cutoff").zip(latest("data_until")).map_or(0, |(cutoff, end)| cutoff - end);
+    micros.max(0) as f64 / 86_400e6
 }

@@ -22,8 +22,7 @@ pub async fn run(common: &Common, arguments: &Train) -> Result<(), Failure> {
             Question::Task(Box::new(task.clone()))
         }
     };
-    let mut set = vec![("seed".to_owned(), common.seed.to_string())];
-    set.extend(asked.set.iter().cloned());
+    let set = common.options(&asked.set);
     let mut bar = Bar::new();
     let report =
         work::train(&registry, &database, &catalog, &question, &set, &arguments.model, &mut bar)

@@ -6,8 +6,12 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use relcast_testkit::{Table, date_micros};
 use serde_json::Value;
 use tempfile::TempDir;
+
+/// Options of a training that is over in a moment.
+pub const QUICK: [&str; 4] = ["--set", "epochs=1", "--set", "max_train_rows=200"];
 
 /// Churn of the shop.
 pub const QUERY: &str = "PREDICT COUNT(orders.*, 0, 30, days) = 0 FOR EACH customers.customer_id";
@@ -38,6 +42,48 @@ pub fn shop() -> TempDir {
     {
         fs::write(directory.path().join(name), text).unwrap();
     }
+    directory
+}
+
+/// The same shop in RelBench's layout: Parquet below `db`, a manifest, and the task `churn`.
+pub fn relbench() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let db = directory.path().join("db");
+    fs::create_dir(&db).unwrap();
+    let start = date_micros(2020, 1, 1);
+    Table::new("customers")
+        .int("customer_id", 1..=40)
+        .time("signed_up", (0..40).map(|_| Some(start)))
+        .write(&db)
+        .unwrap();
+    let orders: Vec<(i64, i64)> = (1..=40)
+        .flat_map(|customer| (0..24).map(move |month| (customer, month)))
+        .filter(|(customer, month)| (customer * 7 + month * 5) % 3 != 0)
+        .collect();
+    let time = |month: i64| Some(date_micros(2020 + month / 12, month % 12 + 1, 11));
+    Table::new("orders")
+        .int("order_id", 1..=orders.len() as i64)
+        .int("customer_id", orders.iter().map(|(customer, _)| *customer))
+        .time("ordered_at", orders.iter().map(|(_, month)| time(*month)))
+        .write(&db)
+        .unwrap();
+    let manifest = "name: rel-shop\nmanifest_version: 1\nval_timestamp: '2021-05-01'\n\
+                    test_timestamp: '2021-09-01'\ntables:\n  customers:\n    pkey: customer_id\n    \
+                    time_col: signed_up\n    fkeys: {}\n  orders:\n    pkey: order_id\n    \
+                    time_col: ordered_at\n    fkeys:\n      customer_id: customers\n";
+    fs::write(directory.path().join("manifest.yaml"), manifest).unwrap();
+    let task = directory.path().join("tasks/churn");
+    fs::create_dir_all(&task).unwrap();
+    let sql = "SELECT t.timestamp, c.customer_id, CASE WHEN COUNT(o.order_id) = 0 THEN 1 ELSE 0 \
+               END AS churned FROM timestamps t CROSS JOIN customers c LEFT JOIN orders o ON \
+               o.customer_id = c.customer_id AND o.ordered_at > t.timestamp AND \
+               o.ordered_at <= t.timestamp + INTERVAL '{timedelta}' GROUP BY t.timestamp, c.customer_id";
+    let manifest = format!(
+        "name: churn\nkind: forecast\ntask_type: binary_classification\nentity_table: customers\n\
+         entity_col: customer_id\ntarget_col: churned\ntime_col: timestamp\ntimedelta: 30 days\n\
+         num_eval_timestamps: 3\nsql: \"{sql}\"\n"
+    );
+    fs::write(task.join("manifest.yaml"), manifest).unwrap();
     directory
 }
 
