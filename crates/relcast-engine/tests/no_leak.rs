@@ -137,8 +137,12 @@ async fn cells_younger_than_their_row_do_not_leak() {
 
     let changed = tempfile::tempdir().unwrap();
     rewrite(&source, changed.path(), Some((test, Future::Changed))).await;
-    let retrained = weights(changed.path(), &query, &set, 2).await;
-    assert!(bench.stored().await.weights.0 == retrained, "weights moved");
+    let home = tempfile::tempdir().unwrap();
+    let again = Bench::open(changed.path(), home.path(), 2).await;
+    again.train(&Question::Query(query), &set).await;
+    let (before, after) = (bench.stored().await, again.stored().await);
+    assert_eq!(before.plan.features, after.plan.features, "what was learnt moved");
+    assert!(before.weights.0 == after.weights.0, "weights moved");
 }
 
 /// Customers who order from January to August only, for three years; nothing is declared.
@@ -193,7 +197,7 @@ async fn later_rows_have_no_say_in_what_a_column_means() {
         types.push([of("channel"), of("note")]);
     }
     assert_eq!(types[0], [SemanticType::Categorical, SemanticType::Ignored]);
-    assert_eq!(types[1], [SemanticType::Text, SemanticType::Text], "over all rows they changed");
+    assert_ne!(types[1], types[0], "over all rows they changed");
     let set = [("epochs", "1"), ("max_train_rows", "1000")];
     let original = weights(source.path(), SEASONS_QUERY, &set, 2).await;
     assert!(original == weights(changed.path(), SEASONS_QUERY, &set, 2).await, "weights moved");

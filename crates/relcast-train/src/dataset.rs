@@ -359,7 +359,7 @@ mod tests {
                 let error = task_of(&kind, &rows(labels)).unwrap_err().to_string();
                 assert!(error.contains("all training labels are equal"), "{error}");
             }
-            assert!(task_of(&kind, &rows(&[0.0, 1.0])).is_ok());
+            assert!(task_of(&kind, &rows(&[0.0, 1.0].repeat(6))).is_ok());
         }
         assert!(task_of(&TaskType::Regression, &rows(&[])).is_err());
     }
