@@ -2,10 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::AsArray;
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type};
-use relcast_catalog::SemanticType;
 use relcast_nn::Ensemble;
 use relcast_query::{Cutoffs, History};
 use serde::{Deserialize, Serialize};
@@ -151,51 +147,22 @@ impl Judge<'_> {
         }
     }
 
-    /// Gradient boosting on the entity's own row, with or without its whole-numbered keys: whichever
-    /// does better on validation: ids can tell when an entity came, and can mislead. Nothing where it
-    /// is left out.
+    /// Gradient boosting on the entity's own row, fitted once; nothing where it is left out.
     fn boosted(&self, all: &[Seen]) -> Result<BTreeMap<Seen, Metrics>, TrainError> {
         let task = &self.plan.task;
         if boosting_left_out(task).is_some() {
             return Ok(BTreeMap::new());
         }
-        let validation = (SplitName::Val, i64::MAX);
-        let mut judged = all.to_vec();
-        if !judged.contains(&validation) {
-            judged.push(validation);
-        }
-        let plain = self.boosted_with(&[], &judged)?;
-        let keys = self.integer_keys()?;
-        if keys.is_empty() {
-            return Ok(plain);
-        }
-        let keyed = self.boosted_with(&keys, &judged)?;
-        let metric = |figures: &BTreeMap<Seen, Metrics>| figures[&validation].get(task.metric());
-        let better = match (metric(&keyed), metric(&plain)) {
-            (Some(keyed), Some(plain)) if task.larger_is_better() => keyed > plain,
-            (Some(keyed), Some(plain)) => keyed < plain,
-            _ => false,
-        };
-        Ok(if better { keyed } else { plain })
-    }
-
-    /// The figures of boosting on the entity's own row and `keys`, fitted once.
-    fn boosted_with(
-        &self,
-        keys: &[Vec<f64>],
-        all: &[Seen],
-    ) -> Result<BTreeMap<Seen, Metrics>, TrainError> {
-        let task = &self.plan.task;
         let train = &self.examples.train;
         let mut positions = train.shuffled(self.plan.seed, 0);
         positions.truncate(BOOSTING_ROWS);
-        let learn = self.own_columns(train, &positions, i64::MAX, keys);
+        let learn = self.own_columns(train, &positions, i64::MAX);
         let labels: Vec<f64> = positions.iter().map(|i| train.labels[*i]).collect();
         let mut judged = FeatureColumns { rows: 0, columns: vec![Vec::new(); learn.columns.len()] };
         for (split, end) in all {
             let examples = self.examples.of(*split);
             let every: Vec<usize> = (0..examples.len()).collect();
-            let columns = self.own_columns(examples, &every, *end, keys);
+            let columns = self.own_columns(examples, &every, *end);
             judged.rows += columns.rows;
             for (to, from) in judged.columns.iter_mut().zip(columns.columns) {
                 to.extend(from);
@@ -220,25 +187,6 @@ impl Judge<'_> {
         Ok(figures.collect())
     }
 
-    /// The keys of the entity's table that are whole numbers, by row; NaN where NULL. What they
-    /// number (ids given in the order of arrival, above all) is part of what a row says.
-    fn integer_keys(&self) -> Result<Vec<Vec<f64>>, TrainError> {
-        let (graph, entity) = (&self.inputs.graph, self.inputs.entity);
-        let rows = graph.table_columns(entity)?;
-        let columns = graph.schema().table(entity).columns.iter();
-        // A key that becomes known later than its row cannot be read without asking when.
-        let keys = columns.filter(|c| c.semantic == SemanticType::Key && c.known_from.is_none());
-        let values = keys.filter_map(|c| rows.column_by_name(&c.name));
-        values
-            .filter(|values| values.data_type().is_integer())
-            .map(|values| {
-                let numbers = cast(values, &DataType::Float64)?;
-                let numbers = numbers.as_primitive::<Float64Type>().iter();
-                Ok(numbers.map(|number| number.unwrap_or(f64::NAN)).collect())
-            })
-            .collect()
-    }
-
     /// The entity's own row as seen. Not the cutoff or its season: with few cutoffs these only name
     /// the one a label belongs to, and boosting learns each by heart.
     fn own_columns(
@@ -246,7 +194,6 @@ impl Judge<'_> {
         examples: &Examples,
         positions: &[usize],
         visible_end: i64,
-        keys: &[Vec<f64>],
     ) -> FeatureColumns {
         let inputs = self.inputs;
         let table = &inputs.features[inputs.entity.index()];
@@ -258,9 +205,8 @@ impl Judge<'_> {
             table.push_row(row, table.hidden(row, seeds.views[i]), &mut dense, &mut entries);
             table.push_moments(row, seeds.views[i], &mut moments);
             let dense = dense.into_iter().map(f64::from);
-            let keys = keys.iter().map(|key| row.map_or(f64::NAN, |row| key[row as usize]));
             let entries = entries.into_iter().map(f64::from);
-            let values: Vec<f64> = dense.chain(entries).chain(moments).chain(keys).collect();
+            let values: Vec<f64> = dense.chain(entries).chain(moments).collect();
             columns.resize_with(values.len(), Vec::new);
             for (column, value) in columns.iter_mut().zip(values) {
                 column.push(value);
