@@ -57,19 +57,23 @@ pub async fn rewrite(source: &Path, target: &Path, change: Option<(i64, Future)>
             known.iter().map(later).collect()
         })
         .collect();
+    if let Some((moment, kind)) = change {
+        for (t, (rows, _)) in tables.iter_mut().enumerate() {
+            *rows = with_other_cells(schema, t, rows, &future[t], moment, kind, &mut random);
+        }
+    }
+    // Rows go after they changed places: one that is left behind its parents would be known with
+    // those that remain, and that may be earlier.
     let deleted = match change {
         Some((_, kind)) => deleted(schema, &tables, &future, kind, &mut random),
         None => future.clone(),
     };
     for (t, table) in schema.tables.iter().enumerate() {
-        let mut rows = tables[t].0.clone();
-        if let Some((moment, kind)) = change {
-            rows = with_other_cells(schema, t, &rows, &future[t], moment, kind, &mut random);
-        }
+        let rows = &tables[t].0;
         let mut order: Vec<u32> =
             (0..rows.num_rows() as u32).filter(|row| !deleted[t][*row as usize]).collect();
         random.shuffle(&mut order);
-        write(&taken(&rows, &order), source, target, &table.name);
+        write(&taken(rows, &order), source, target, &table.name);
     }
 }
 
