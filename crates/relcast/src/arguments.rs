@@ -1,5 +1,6 @@
 //! What can be typed: commands and their arguments.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -71,6 +72,8 @@ pub enum Command {
     /// Show or drop registered models
     #[command(subcommand)]
     Models(Models),
+    /// Serve statements to clients of Postgres: psql, drivers, BI tools
+    Serve(Serve),
 }
 
 /// Which database, and what declares its keys.
@@ -108,6 +111,32 @@ pub struct Sql {
     /// A file with the statements
     #[arg(short, long, value_name = "FILE", group = "statements")]
     pub file: Option<PathBuf>,
+}
+
+/// The arguments of `serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// The database.
+    #[command(flatten)]
+    pub source: Source,
+    /// Where clients of Postgres connect
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5433")]
+    pub pg: SocketAddr,
+    /// Who may connect: a YAML file with a password and a role (reader or writer) for each name
+    #[arg(long, value_name = "FILE")]
+    pub users: Option<PathBuf>,
+    /// The certificate for TLS, as a PEM file
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The private key of the certificate, as a PEM file
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Connections at a time
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub max_connections: usize,
+    /// How many seconds a statement may take, unless its session sets statement_timeout
+    #[arg(long, value_name = "SECONDS")]
+    pub statement_timeout: Option<u64>,
 }
 
 /// What to predict.

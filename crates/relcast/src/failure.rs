@@ -40,7 +40,7 @@ impl Failure {
     }
 
     /// Our errors say what is wrong, then, after a semicolon, what to do.
-    fn split(text: &str) -> Self {
+    pub fn split(text: &str) -> Self {
         match text.split_once("; ") {
             Some((message, hint)) => Self::new(message).with_hint(hint),
             None => Self::new(text),

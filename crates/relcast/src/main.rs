@@ -7,6 +7,7 @@ mod arguments;
 mod commands;
 mod failure;
 mod output;
+mod prompt;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

@@ -6,6 +6,7 @@ mod inspect;
 mod labels;
 mod models;
 mod predict;
+mod serve;
 mod sql;
 mod train;
 
@@ -30,6 +31,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Evaluate(command) => evaluate::run(common, command).await,
         Command::Predict(command) => predict::run(common, command).await,
         Command::Models(command) => models::run(common, command).await,
+        Command::Serve(command) => serve::run(common, command).await,
     }
 }
 

@@ -11,14 +11,20 @@ use super::train::Terminal;
 use crate::arguments::{Common, Sql};
 use crate::failure::Failure;
 use crate::output::print_rows;
+use crate::prompt;
 
-/// Runs the statements one after the other and prints the result of each; stops at an error.
+/// Runs the statements one after the other and prints the result of each; stops at an error. At a
+/// terminal, and with no statement given, asks for them.
 pub async fn run(common: &Common, arguments: &Sql) -> Result<(), Failure> {
+    let asks = arguments.command.is_none() && arguments.file.is_none() && prompt::is_interactive();
     let home = Home::open(&common.home)?;
     let registry = Registry::open(&home).await?;
     let (database, catalog) = open(common, &arguments.source).await?;
     let engine = Arc::new(Engine::new(registry, database, catalog));
     let session = Session::open(engine, Arc::new(Terminal::new())).await?;
+    if asks {
+        return prompt::ask(&session, home.path()).await;
+    }
     let text = statements_text(arguments)?;
     for statement in statements(&text).map_err(|error| Failure::of_query(&error, &text))? {
         let statement = statement.map_err(|error| Failure::of_query(&error, &text))?;

@@ -1,0 +1,236 @@
+//! One connection: its session, and the handlers of the protocol over it.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow_pg::datatypes::{arrow_schema_to_pg_fields, encode_recordbatch};
+use async_trait::async_trait;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::prelude::DataFrame;
+use futures::{Sink, SinkExt, StreamExt, stream};
+use pgwire::api::portal::{Format, Portal};
+use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
+use pgwire::api::results::{DataRowEncoder, FieldFormat, FieldInfo, QueryResponse, Response, Tag};
+use pgwire::api::store::PortalStore;
+use pgwire::api::{ClientInfo, ClientPortalStore, METADATA_USER, Type};
+use pgwire::error::{PgWireError, PgWireResult};
+use pgwire::messages::PgWireBackendMessage;
+use relcast_engine::{EngineError, Session};
+use relcast_query::statement::Statement;
+use relcast_query::{statements, statements_with};
+use tokio::sync::Mutex;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::copy;
+use crate::errors::{of_engine, of_query, plain};
+use crate::notices::message;
+use crate::prepared::{Prepared, Preparer, values};
+use crate::settings::{Asked, Settings};
+use crate::users::Users;
+
+/// The session of a client.
+pub(crate) struct Connection {
+    pub(crate) session: Session,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) users: Arc<Users>,
+    pub(crate) notices: Mutex<UnboundedReceiver<String>>,
+    pub(crate) preparer: Arc<Preparer>,
+}
+
+impl Connection {
+    /// Runs one statement, and meanwhile tells the client what happens.
+    async fn answer<C>(
+        &self,
+        client: &mut C,
+        statement: &Statement,
+        text: &str,
+        format: &Format,
+    ) -> PgWireResult<Response>
+    where
+        C: ClientInfo + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::Error: std::fmt::Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let user = client.metadata().get(METADATA_USER).cloned().unwrap_or_default();
+        if !self.users.role(&user).may_run(statement) {
+            let message =
+                format!("user \"{user}\" may read and predict, but not train, write or drop");
+            return Err(plain("42501", message));
+        }
+        let mut notices = self.notices.lock().await;
+        let timeout = self.settings.timeout();
+        let work = async {
+            match timeout {
+                None => self.run(statement, text, format).await,
+                Some(limit) => tokio::time::timeout(limit, self.run(statement, text, format))
+                    .await
+                    .unwrap_or_else(|_| {
+                        Err(plain("57014", "canceling statement due to statement timeout"))
+                    }),
+            }
+        };
+        tokio::pin!(work);
+        let response = loop {
+            tokio::select! {
+                response = &mut work => break response,
+                Some(line) = notices.recv() => client.send(message(line)).await?,
+            }
+        };
+        while let Ok(line) = notices.try_recv() {
+            client.send(message(line)).await?;
+        }
+        response
+    }
+
+    async fn run(
+        &self,
+        statement: &Statement,
+        text: &str,
+        format: &Format,
+    ) -> PgWireResult<Response> {
+        if let Statement::Sql(sql) = statement {
+            if let Some(asked) = self.settings.read(sql) {
+                return of_session(asked, format);
+            }
+            if let Some((inner, copy_format)) = copy::to_stdout(sql) {
+                let inner = Statement::Sql(inner);
+                let answer = self.session.run(&inner).await.map_err(|e| of_engine(&e, text))?;
+                let batches = match answer.rows {
+                    Some(rows) => collect(rows).await.map_err(|e| of_engine(&e, text))?,
+                    None => Vec::new(),
+                };
+                return copy::response(&batches, copy_format).map(Response::CopyOut);
+            }
+        }
+        let answer = self.session.run(statement).await.map_err(|e| of_engine(&e, text))?;
+        let Some(rows) = answer.rows else {
+            return Ok(Response::Execution(tag(&answer.tag)));
+        };
+        rows_response(rows, &answer.tag, text, format).await
+    }
+}
+
+/// `INSERT 0 5` says how many rows there were.
+fn tag(text: &str) -> Tag {
+    match text.rsplit_once(' ') {
+        Some((command, count)) if count.parse::<usize>().is_ok() => {
+            Tag::new(command).with_rows(count.parse().unwrap_or(0))
+        }
+        _ => Tag::new(text),
+    }
+}
+
+async fn collect(rows: DataFrame) -> Result<Vec<RecordBatch>, EngineError> {
+    let empty = RecordBatch::new_empty(rows.schema().inner().clone());
+    let mut batches = rows.collect().await?;
+    if batches.is_empty() {
+        batches.push(empty);
+    }
+    Ok(batches)
+}
+
+/// Rows as they are computed; the first are waited for, so that what fails at once fails here.
+async fn rows_response(
+    rows: DataFrame,
+    tag: &str,
+    text: &str,
+    format: &Format,
+) -> PgWireResult<Response> {
+    let failed = |error: datafusion::error::DataFusionError, text: &str| {
+        of_engine(&EngineError::from(error), text)
+    };
+    let schema: SchemaRef = rows.schema().inner().clone();
+    let fields = Arc::new(arrow_schema_to_pg_fields(&schema, format, None)?);
+    let mut batches: SendableRecordBatchStream =
+        rows.execute_stream().await.map_err(|error| failed(error, text))?;
+    let first = match batches.next().await {
+        Some(batch) => Some(batch.map_err(|error| failed(error, text))?),
+        None => None,
+    };
+    let (columns, text) = (fields.clone(), text.to_owned());
+    let all = stream::iter(first.map(Ok)).chain(batches).flat_map(move |batch| {
+        let rows: Vec<_> = match batch {
+            Ok(batch) => encode_recordbatch(columns.clone(), batch).collect(),
+            Err(error) => vec![Err(failed(error, &text))],
+        };
+        stream::iter(rows)
+    });
+    let mut response = QueryResponse::new(fields, all);
+    response.set_command_tag(tag);
+    Ok(Response::Query(response))
+}
+
+fn of_session(asked: Asked, format: &Format) -> PgWireResult<Response> {
+    Ok(match asked {
+        Asked::Begin => Response::TransactionStart(Tag::new("BEGIN")),
+        Asked::Commit => Response::TransactionEnd(Tag::new("COMMIT")),
+        Asked::Rollback => Response::TransactionEnd(Tag::new("ROLLBACK")),
+        Asked::Done(name) => Response::Execution(Tag::new(name)),
+        Asked::Show(name, value) => {
+            let format = if format.is_binary(0) { FieldFormat::Binary } else { FieldFormat::Text };
+            let field = FieldInfo::new(name, None, None, Type::TEXT, format);
+            let fields = Arc::new(vec![field]);
+            let mut row = DataRowEncoder::new(fields.clone());
+            row.encode_field(&Some(value))?;
+            let rows = stream::iter([Ok(row.take_row())]);
+            let mut response = QueryResponse::new(fields, rows);
+            response.set_command_tag("SHOW");
+            Response::Query(response)
+        }
+    })
+}
+
+#[async_trait]
+impl SimpleQueryHandler for Connection {
+    async fn do_query<C>(&self, client: &mut C, query: &str) -> PgWireResult<Vec<Response>>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore,
+        C::Error: std::fmt::Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let mut responses = Vec::new();
+        // Read whole before any is run, as Postgres does.
+        let all = statements(query).map_err(|error| of_query(error, query))?;
+        let all = all.collect::<Result<Vec<_>, _>>().map_err(|error| of_query(error, query))?;
+        for statement in all {
+            responses.push(self.answer(client, &statement, query, &Format::UnifiedText).await?);
+        }
+        if responses.is_empty() {
+            responses.push(Response::EmptyQuery);
+        }
+        Ok(responses)
+    }
+}
+
+#[async_trait]
+impl ExtendedQueryHandler for Connection {
+    type Statement = Prepared;
+    type QueryParser = Preparer;
+
+    fn query_parser(&self) -> Arc<Preparer> {
+        self.preparer.clone()
+    }
+
+    async fn do_query<C>(
+        &self,
+        client: &mut C,
+        portal: &Portal<Prepared>,
+        _: usize,
+    ) -> PgWireResult<Response>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Prepared>,
+        C::Error: std::fmt::Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let text = &portal.statement.statement.text;
+        let given = values(portal)?;
+        let mut read = statements_with(text, &given).map_err(|error| of_query(error, text))?;
+        let Some(statement) = read.next() else { return Ok(Response::EmptyQuery) };
+        let statement = statement.map_err(|error| of_query(error, text))?;
+        drop(read);
+        self.answer(client, &statement, text, &portal.result_column_format).await
+    }
+}

@@ -1,0 +1,102 @@
+//! Errors as Postgres clients know them: SQLSTATE, hint, position in the statement.
+
+use pgwire::error::{ErrorInfo, PgWireError};
+use relcast_engine::EngineError;
+use relcast_query::{Place, QueryError};
+
+/// The error of a statement of `text`.
+pub(crate) fn of_engine(error: &EngineError, text: &str) -> PgWireError {
+    let told = error.to_string();
+    let message = match error.place() {
+        Some(place) => told.strip_prefix(&format!("{place}: ")).unwrap_or(&told).to_owned(),
+        None => told,
+    };
+    // Our errors say what is wrong, then, after a semicolon, what to do.
+    let (message, hint) = match (error.hint(), message.split_once("; ")) {
+        (Some(hint), _) => (message.clone(), Some(hint)),
+        (None, Some((what, hint))) => (what.to_owned(), Some(hint.to_owned())),
+        (None, None) => (message.clone(), None),
+    };
+    let mut info = ErrorInfo::new("ERROR".to_owned(), code(error).to_owned(), message);
+    info.hint = hint;
+    info.position = error.place().map(|place| position(text, place).to_string());
+    PgWireError::UserError(Box::new(info))
+}
+
+/// The error of a text that is no statement.
+pub(crate) fn of_query(error: QueryError, text: &str) -> PgWireError {
+    of_engine(&EngineError::Query(error), text)
+}
+
+/// An error with its SQLSTATE.
+pub(crate) fn plain(code: &str, message: impl Into<String>) -> PgWireError {
+    PgWireError::UserError(Box::new(ErrorInfo::new(
+        "ERROR".to_owned(),
+        code.to_owned(),
+        message.into(),
+    )))
+}
+
+fn code(error: &EngineError) -> &'static str {
+    match error {
+        EngineError::Query(QueryError::Syntax { .. }) => "42601",
+        EngineError::Query(QueryError::Meaning { message, .. })
+        | EngineError::Sql { message, .. } => code_of_message(message),
+        EngineError::Query(QueryError::Option { .. }) => "22023",
+        EngineError::NoModel { .. } | EngineError::NoVersion { .. } => "42704",
+        EngineError::ModelExists { .. } => "42710",
+        EngineError::TableExists { .. } => "42P07",
+        EngineError::ReadOnly { .. } => "25006",
+        EngineError::NotYet { .. } => "0A000",
+        EngineError::Stopped => "57014",
+        EngineError::Locked { .. } => "55P03",
+        EngineError::SchemaChanged { .. } => "55000",
+        _ => "XX000",
+    }
+}
+
+fn code_of_message(message: &str) -> &'static str {
+    if message.starts_with("no table") {
+        "42P01"
+    } else if message.starts_with("no column") || message.contains("No field named") {
+        "42703"
+    } else {
+        "42601"
+    }
+}
+
+/// The character of `text` at `place`, counted from 1.
+fn position(text: &str, place: Place) -> usize {
+    let before = usize::try_from(place.line).unwrap_or(1).saturating_sub(1);
+    let lines = text.split_inclusive('\n').take(before);
+    let column = usize::try_from(place.column).unwrap_or(1);
+    lines.map(|line| line.chars().count()).sum::<usize>() + column
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_a_position_in_characters() {
+        let text = "SELECT 'ä';\nSELECT x";
+        assert_eq!(position(text, Place { line: 1, column: 8 }), 8);
+        assert_eq!(position(text, Place { line: 2, column: 8 }), 12 + 8);
+    }
+
+    #[test]
+    fn what_to_do_is_the_hint() {
+        let error = EngineError::Sql {
+            at: Some(Place { line: 1, column: 15 }),
+            message: "no table \"custmers\"".to_owned(),
+            hint: Some("did you mean \"customers\"?".to_owned()),
+        };
+        let PgWireError::UserError(info) = of_engine(&error, "SELECT * FROM custmers") else {
+            panic!()
+        };
+        assert_eq!(info.code, "42P01");
+        assert_eq!(info.message, "no table \"custmers\"");
+        assert_eq!(info.hint.as_deref(), Some("did you mean \"customers\"?"));
+        assert_eq!(info.position.as_deref(), Some("15"));
+    }
+}

@@ -1,0 +1,274 @@
+//! Accepting connections until the server is told to stop.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pgwire::api::auth::noop::NoopStartupHandler;
+use pgwire::api::auth::sasl::SASLAuthStartupHandler;
+use pgwire::api::auth::sasl::scram::ScramAuth;
+use pgwire::api::auth::{DefaultServerParameterProvider, StartupHandler};
+use pgwire::api::cancel::{CancelHandler, DefaultCancelHandler};
+use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
+use pgwire::api::{ConnectionManager, PgWireServerHandlers};
+use pgwire::tokio::{TlsAcceptor, process_socket};
+use relcast_engine::{Engine, EngineError, Session};
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, Semaphore};
+use tokio::task::JoinSet;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_util::sync::CancellationToken;
+
+use crate::connection::Connection;
+use crate::notices::Notices;
+use crate::postgres::{PostgresDialect, add_catalog};
+use crate::prepared::Preparer;
+use crate::settings::Settings;
+use crate::users::{Passwords, Users};
+
+/// How long open connections may take to end when the server stops.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How a server serves.
+#[derive(Debug, Clone)]
+pub struct ServeOptions {
+    /// Who may connect; everybody from this machine if there are no users.
+    pub users: Users,
+    /// The certificate and the private key of TLS, as PEM files.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// Connections at a time.
+    pub max_connections: usize,
+    /// How long a statement may take, unless its session says otherwise.
+    pub statement_timeout: Option<Duration>,
+}
+
+/// Why a server cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address cannot be listened at.
+    #[error("cannot listen at {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// Without users only this machine may connect.
+    #[error(
+        "{address} can be reached from other machines, and nobody needs a password; name users with --users FILE, or listen at 127.0.0.1"
+    )]
+    Open {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// Certificate or key cannot be used.
+    #[error("cannot use {}: {reason}; expected a certificate and its private key as PEM files", path.display())]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The catalog of Postgres cannot be set up.
+    #[error("cannot set up pg_catalog: {0}")]
+    Catalog(String),
+    /// A session cannot be opened.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// A server that listens.
+pub struct Server {
+    listener: TcpListener,
+    engine: Arc<Engine>,
+    options: ServeOptions,
+    tls: Option<TlsAcceptor>,
+}
+
+impl Server {
+    /// Listens at `address` (port 0: any free port).
+    ///
+    /// # Errors
+    /// [`ServeError`]; then nothing listens.
+    pub async fn bind(
+        address: SocketAddr,
+        engine: Arc<Engine>,
+        options: ServeOptions,
+    ) -> Result<Self, ServeError> {
+        if options.users.is_empty() && !address.ip().is_loopback() {
+            return Err(ServeError::Open { address });
+        }
+        let tls = options.tls.as_ref().map(|(certificate, key)| acceptor(certificate, key));
+        let tls = tls.transpose()?;
+        add_catalog(&engine)?;
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|source| ServeError::Listen { address, source })?;
+        Ok(Self { listener, engine, options, tls })
+    }
+
+    /// The address that is listened at.
+    ///
+    /// # Errors
+    /// If the operating system does not say.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop` is cancelled; open connections then have a moment to end.
+    ///
+    /// # Errors
+    /// None while it serves; a connection that fails is logged.
+    pub async fn serve(self, stop: CancellationToken) -> Result<(), ServeError> {
+        let places = Arc::new(Semaphore::new(self.options.max_connections));
+        let (mut open, manager) = (JoinSet::new(), Arc::new(ConnectionManager::new()));
+        let users = Arc::new(self.options.users.clone());
+        loop {
+            let accepted = tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = self.listener.accept() => accepted,
+            };
+            while open.try_join_next().is_some() {}
+            let (socket, from) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    continue;
+                }
+            };
+            let Ok(place) = places.clone().try_acquire_owned() else {
+                tracing::warn!(%from, "refused: all connections are in use");
+                continue;
+            };
+            let handlers = self.handlers(users.clone(), manager.clone()).await?;
+            let (tls, stop) = (self.tls.clone(), stop.clone());
+            open.spawn(async move {
+                tokio::select! {
+                    ended = process_socket(socket, tls, handlers) => {
+                        if let Err(error) = ended {
+                            tracing::debug!(%error, %from, "a connection ended");
+                        }
+                    }
+                    () = async { stop.cancelled().await; tokio::time::sleep(GRACE).await } => {}
+                }
+                drop(place);
+            });
+        }
+        let ended = async { while open.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, ended).await.is_err() {
+            tracing::info!("connections that were still open are closed");
+        }
+        Ok(())
+    }
+
+    async fn handlers(
+        &self,
+        users: Arc<Users>,
+        manager: Arc<ConnectionManager>,
+    ) -> Result<Handlers, ServeError> {
+        let (watcher, lines) = Notices::new();
+        let session = Session::open(self.engine.clone(), Arc::new(watcher)).await?;
+        let session = session.with_dialect(Arc::new(PostgresDialect::new()));
+        let settings = Arc::new(Settings::new(self.options.statement_timeout));
+        let preparer = Preparer { session: session.clone(), settings: settings.clone() };
+        let connection = Connection {
+            session,
+            settings,
+            users: users.clone(),
+            notices: Mutex::new(lines),
+            preparer: Arc::new(preparer),
+        };
+        Ok(Handlers { connection: Arc::new(connection), users, manager })
+    }
+}
+
+fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, ServeError> {
+    let wrong = |path: &Path, reason: String| ServeError::Tls { path: path.to_owned(), reason };
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(certificate)
+        .map_err(|error| wrong(certificate, error.to_string()))?
+        .collect();
+    let chain = chain.map_err(|error| wrong(certificate, error.to_string()))?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|e| wrong(key, e.to_string()))?;
+    // Another library may have chosen already.
+    let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, private)
+        .map_err(|error| wrong(certificate, error.to_string()))?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// The handlers of one connection.
+struct Handlers {
+    connection: Arc<Connection>,
+    users: Arc<Users>,
+    manager: Arc<ConnectionManager>,
+}
+
+/// Lets everybody in.
+struct Trust(Arc<ConnectionManager>);
+
+impl NoopStartupHandler for Trust {
+    fn connection_manager(&self) -> Option<Arc<ConnectionManager>> {
+        Some(self.0.clone())
+    }
+}
+
+/// Asks for a password, or not.
+enum Startup {
+    Trust(Trust),
+    Scram(Box<SASLAuthStartupHandler<DefaultServerParameterProvider>>),
+}
+
+#[async_trait::async_trait]
+impl StartupHandler for Startup {
+    async fn on_startup<C>(
+        &self,
+        client: &mut C,
+        message: pgwire::messages::PgWireFrontendMessage,
+    ) -> pgwire::error::PgWireResult<()>
+    where
+        C: pgwire::api::ClientInfo
+            + futures::Sink<pgwire::messages::PgWireBackendMessage>
+            + Unpin
+            + Send
+            + Sync,
+        C::Error: std::fmt::Debug,
+        pgwire::error::PgWireError:
+            From<<C as futures::Sink<pgwire::messages::PgWireBackendMessage>>::Error>,
+    {
+        match self {
+            Self::Trust(trust) => trust.on_startup(client, message).await,
+            Self::Scram(scram) => scram.on_startup(client, message).await,
+        }
+    }
+}
+
+impl PgWireServerHandlers for Handlers {
+    fn simple_query_handler(&self) -> Arc<impl SimpleQueryHandler> {
+        self.connection.clone()
+    }
+
+    fn extended_query_handler(&self) -> Arc<impl ExtendedQueryHandler> {
+        self.connection.clone()
+    }
+
+    fn startup_handler(&self) -> Arc<impl StartupHandler> {
+        if self.users.is_empty() {
+            return Arc::new(Startup::Trust(Trust(self.manager.clone())));
+        }
+        let scram = ScramAuth::new(Arc::new(Passwords(self.users.clone())));
+        let parameters = Arc::new(DefaultServerParameterProvider::default());
+        let handler = SASLAuthStartupHandler::new(parameters)
+            .with_scram(scram)
+            .with_connection_manager(self.manager.clone());
+        Arc::new(Startup::Scram(Box::new(handler)))
+    }
+
+    fn cancel_handler(&self) -> Arc<impl CancelHandler> {
+        Arc::new(DefaultCancelHandler::new(self.manager.clone()))
+    }
+}

@@ -1,0 +1,167 @@
+//! Who may connect, and what they may do.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use pgwire::api::auth::sasl::scram::{SCRAM_ITERATIONS, gen_salted_password, random_nonce};
+use pgwire::api::auth::{AuthSource, LoginInfo, Password};
+use pgwire::error::{PgWireError, PgWireResult};
+use relcast_query::statement::{Sql, Statement};
+
+/// What a user may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Read and predict.
+    Reader,
+    /// Train, write and drop, too.
+    Writer,
+}
+
+impl Role {
+    /// Whether the role may run the statement.
+    #[must_use]
+    pub fn may_run(self, statement: &Statement) -> bool {
+        self == Self::Writer || reads_only(statement)
+    }
+}
+
+fn reads_only(statement: &Statement) -> bool {
+    match statement {
+        Statement::Sql(sql) => reads_only_sql(sql),
+        // Without a model one would be trained.
+        Statement::ExplainPredict { about, query } => {
+            *about != relcast_query::statement::Explain::Analyze || query.model.is_some()
+        }
+        Statement::ExplainCreateModel(_)
+        | Statement::EvaluateModel { .. }
+        | Statement::ExplainModel { .. }
+        | Statement::CheckModel(_)
+        | Statement::ShowModels
+        | Statement::DescribeModel(_)
+        | Statement::ShowLinks
+        | Statement::DescribeGraph => true,
+        Statement::CreateModel(_)
+        | Statement::DropModel { .. }
+        | Statement::AlterModel { .. }
+        | Statement::RefreshModel(_)
+        | Statement::CreateSource { .. }
+        | Statement::DropSource(_) => false,
+    }
+}
+
+fn reads_only_sql(sql: &Sql) -> bool {
+    const READS: [&str; 12] = [
+        "SELECT", "WITH", "VALUES", "TABLE", "FROM", "SHOW", "DESCRIBE", "DESC", "SET", "RESET",
+        "EXPLAIN", "PREDICT",
+    ];
+    let trains = sql.predictions.iter().any(|query| query.model.is_none());
+    let first = sql.first_words(1);
+    let reads = first.first().is_none_or(|word| READS.contains(&word.as_str()));
+    let explains_change = first.first().is_some_and(|word| word == "EXPLAIN")
+        && sql.first_words(3).iter().any(|w| ["INSERT", "COPY", "CREATE"].contains(&w.as_str()));
+    reads && !trains && !explains_change
+}
+
+/// The users with their salted passwords and roles.
+#[derive(Debug, Clone, Default)]
+pub struct Users {
+    users: BTreeMap<String, User>,
+}
+
+#[derive(Clone)]
+struct User {
+    role: Role,
+    salt: Vec<u8>,
+    salted: Vec<u8>,
+}
+
+impl std::fmt::Debug for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("User").field("role", &self.role).finish_non_exhaustive()
+    }
+}
+
+impl Users {
+    /// Adds a user, or replaces the one of that name. The password is kept salted only.
+    pub fn add(&mut self, name: &str, password: &str, role: Role) {
+        let salt = random_nonce().into_bytes();
+        let salted = gen_salted_password(password, &salt, SCRAM_ITERATIONS);
+        self.users.insert(name.to_owned(), User { role, salt, salted });
+    }
+
+    /// Whether there are none, so that everybody may connect and do everything.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.users.is_empty()
+    }
+
+    /// What the user may do; without users everybody is a writer.
+    #[must_use]
+    pub fn role(&self, name: &str) -> Role {
+        match self.users.get(name) {
+            Some(user) => user.role,
+            None if self.is_empty() => Role::Writer,
+            None => Role::Reader,
+        }
+    }
+}
+
+/// Gives the salted passwords to the authentication.
+#[derive(Debug)]
+pub(crate) struct Passwords(pub(crate) Arc<Users>);
+
+#[async_trait]
+impl AuthSource for Passwords {
+    async fn get_password(&self, login: &LoginInfo) -> PgWireResult<Password> {
+        let name = login.user().unwrap_or_default();
+        match self.0.users.get(name) {
+            Some(user) => Ok(Password::new(Some(user.salt.clone()), user.salted.clone())),
+            None => Err(PgWireError::InvalidPassword(name.to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_reads_and_predicts_and_changes_nothing() {
+        let may = |sql: &str| {
+            let statement = relcast_query::statements(sql).unwrap().next().unwrap().unwrap();
+            assert!(Role::Writer.may_run(&statement));
+            Role::Reader.may_run(&statement)
+        };
+        for sql in [
+            "SELECT * FROM t",
+            "PREDICT USING MODEL m",
+            "WITH p AS (PREDICT USING MODEL m) SELECT * FROM p",
+            "EXPLAIN PREDICT SUM(t.x, 0, 1) FOR EACH u.id",
+            "SHOW MODELS",
+            "EVALUATE MODEL m",
+            "SET statement_timeout = 5",
+            "(SELECT 1)",
+        ] {
+            assert!(may(sql), "{sql}");
+        }
+        for sql in [
+            "CREATE MODEL m AS PREDICT SUM(t.x, 0, 1) FOR EACH u.id",
+            "PREDICT SUM(t.x, 0, 1) FOR EACH u.id",
+            "SELECT * FROM (PREDICT SUM(t.x, 0, 1) FOR EACH u.id)",
+            "EXPLAIN ANALYZE PREDICT SUM(t.x, 0, 1) FOR EACH u.id",
+            "EXPLAIN ANALYZE INSERT INTO t SELECT 1",
+            "CREATE TABLE t AS SELECT 1",
+            "INSERT INTO t VALUES (1)",
+            "COPY (SELECT 1) TO 'f.parquet'",
+            "DROP TABLE t",
+            "DROP MODEL m",
+            "REFRESH MODEL m",
+            "ALTER MODEL m SET DEFAULT VERSION 1",
+            "DELETE FROM t",
+        ] {
+            assert!(!may(sql), "{sql}");
+        }
+    }
+}

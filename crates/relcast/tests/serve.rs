@@ -1,0 +1,265 @@
+//! `relcast serve` through clients of Postgres: a driver, and psql.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use chrono::NaiveDateTime;
+use common::{QUERY, shop};
+use tokio_postgres::error::{ErrorPosition, SqlState};
+use tokio_postgres::{Client, NoTls};
+
+/// A server over the small shop; ends with its owner.
+struct Served {
+    process: Child,
+    port: u16,
+    shop: tempfile::TempDir,
+}
+
+impl Served {
+    fn start(more: &[&str]) -> Self {
+        Self::over(shop(), more)
+    }
+
+    fn over(shop: tempfile::TempDir, more: &[&str]) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_relcast"))
+            .current_dir(shop.path())
+            .args(["serve", "--db", ".", "--pg", "127.0.0.1:0"])
+            .args(more)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let port = loop {
+            let line = lines.next().expect("the server says where it listens").unwrap();
+            if let Some((_, rest)) = line.split_once("listening at 127.0.0.1:") {
+                break rest.split(':').next().unwrap().parse().unwrap();
+            }
+        };
+        // A full pipe would hold the server up.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { process, port, shop }
+    }
+
+    async fn connect(&self) -> Client {
+        self.connect_as("user=ana").await.unwrap()
+    }
+
+    async fn connect_as(&self, who: &str) -> Result<Client, tokio_postgres::Error> {
+        let config = format!("host=127.0.0.1 port={} dbname=relcast {who}", self.port);
+        let (client, connection) = tokio_postgres::connect(&config, NoTls).await?;
+        tokio::spawn(connection);
+        Ok(client)
+    }
+
+    fn create_model(&self) -> String {
+        format!("CREATE MODEL churn AS {QUERY} WITH (epochs = 1)")
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn at(text: &str) -> NaiveDateTime {
+    text.parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_driver_trains_predicts_with_parameters_and_writes() {
+    let served = Served::start(&[]);
+    let client = served.connect().await;
+    client.batch_execute(&served.create_model()).await.unwrap();
+    let versions = client.query("SELECT model, version FROM relcast.models", &[]).await.unwrap();
+    assert_eq!((versions[0].get::<_, &str>(0), versions[0].get::<_, i64>(1)), ("churn", 1));
+
+    let given = "SELECT customer_id, cutoff, probability FROM (PREDICT USING MODEL churn AS OF $1) p ORDER BY 1";
+    let given = client.prepare(given).await.unwrap();
+    for cutoff in ["2021-03-31T00:00:00", "2021-09-30T12:00:00"] {
+        let rows = client.query(&given, &[&at(cutoff)]).await.unwrap();
+        let literal = format!(
+            "SELECT customer_id, cutoff, probability FROM (PREDICT USING MODEL churn AS OF '{cutoff}') p ORDER BY 1"
+        );
+        let literal = client.query(&literal, &[]).await.unwrap();
+        assert_eq!((rows.len(), literal.len()), (40, 40));
+        for (a, b) in rows.iter().zip(&literal) {
+            assert_eq!(a.get::<_, NaiveDateTime>(1), at(cutoff));
+            assert_eq!(a.get::<_, i64>(0), b.get::<_, i64>(0));
+            assert_eq!(a.get::<_, f64>(2).to_bits(), b.get::<_, f64>(2).to_bits());
+        }
+    }
+
+    let one = "PREDICT USING MODEL churn FOR customers.customer_id = $1";
+    let rows = client.query(one, &[&7i64]).await.unwrap();
+    assert_eq!((rows.len(), rows[0].get::<_, i64>("customer_id")), (1, 7));
+    let joined = "SELECT c.name FROM (PREDICT USING MODEL churn) p JOIN customers c USING (customer_id) WHERE c.customer_id = $1";
+    assert_eq!(client.query(joined, &[&3i64]).await.unwrap()[0].get::<_, &str>(0), "Customer 3");
+
+    client.batch_execute("CREATE TABLE leaving AS PREDICT USING MODEL churn").await.unwrap();
+    let count = client.query_one("SELECT count(*) FROM leaving", &[]).await.unwrap();
+    assert_eq!(count.get::<_, i64>(0), 40);
+    let inserted = "INSERT INTO leaving PREDICT USING MODEL churn AS OF '2021-03-31'";
+    assert_eq!(client.execute(inserted, &[]).await.unwrap(), 40);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_has_its_code_its_place_and_a_hint_and_the_session_goes_on() {
+    let served = Served::start(&[]);
+    let client = served.connect().await;
+    for (sql, code, position, hint) in [
+        ("SELECT *\nFROM custmers", SqlState::UNDEFINED_TABLE, Some(15), Some("customers")),
+        ("SELCT 1", SqlState::SYNTAX_ERROR, Some(1), Some("SELECT")),
+        (
+            "PREDICT COUNT(ordrs.*, 0, 30, days) FOR EACH customers.customer_id",
+            SqlState::UNDEFINED_TABLE,
+            Some(15),
+            Some("orders"),
+        ),
+        ("PREDICT USING MODEL nothing", SqlState::UNDEFINED_OBJECT, None, None),
+        ("DROP TABLE customers", SqlState::READ_ONLY_SQL_TRANSACTION, None, Some("INSERT")),
+        ("CHECK MODEL nothing", SqlState::FEATURE_NOT_SUPPORTED, None, None),
+    ] {
+        for error in
+            [client.simple_query(sql).await.unwrap_err(), client.query(sql, &[]).await.unwrap_err()]
+        {
+            let error = error.as_db_error().unwrap_or_else(|| panic!("{sql}: {error}"));
+            assert_eq!(error.code(), &code, "{sql}: {error}");
+            let found = error.position().map(|p| match p {
+                ErrorPosition::Original(at) => *at,
+                ErrorPosition::Internal { position, .. } => *position,
+            });
+            assert_eq!(found, position, "{sql}");
+            if let Some(hint) = hint {
+                assert!(error.hint().unwrap_or_default().contains(hint), "{sql}: {error:?}");
+            }
+        }
+    }
+    assert_eq!(client.query_one("SELECT 1 + 1", &[]).await.unwrap().get::<_, i64>(0), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_training_that_is_cancelled_ends_at_once_and_leaves_nothing() {
+    let served = Served::start(&[]);
+    let client = served.connect().await;
+    let long = format!("CREATE MODEL churn AS {QUERY} WITH (epochs = 100000)");
+    let cancel = client.cancel_token();
+    let (ended, asked) = tokio::join!(client.batch_execute(&long), async {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let asked = Instant::now();
+        cancel.cancel_query(NoTls).await.unwrap();
+        asked
+    });
+    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+    let error = ended.unwrap_err();
+    assert_eq!(error.code(), Some(&SqlState::QUERY_CANCELED), "{error}");
+    let models = client.query("SELECT * FROM relcast.models", &[]).await.unwrap();
+    assert!(models.is_empty());
+    // Whoever trained it holds no lock any more.
+    client.batch_execute(&served.create_model()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_may_take_so_long_and_no_longer() {
+    let served = Served::start(&[]);
+    let client = served.connect().await;
+    client.batch_execute("SET statement_timeout = '1500ms'").await.unwrap();
+    let long = format!("CREATE MODEL churn AS {QUERY} WITH (epochs = 100000)");
+    let error = client.batch_execute(&long).await.unwrap_err();
+    assert_eq!(error.code(), Some(&SqlState::QUERY_CANCELED), "{error}");
+    client.batch_execute("SET statement_timeout = 0").await.unwrap();
+    let shown = client.query_one("SHOW statement_timeout", &[]).await.unwrap();
+    assert_eq!(shown.get::<_, &str>(0), "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_reads_and_predicts_and_a_password_is_asked_for() {
+    let shop = shop();
+    let users =
+        "ana: { password: anas secret, role: writer }\nrob: { password: robs, role: reader }\n";
+    std::fs::write(shop.path().join("users.yaml"), users).unwrap();
+    let served = Served::over(shop, &["--users", "users.yaml"]);
+    let writer = served.connect_as("user=ana password='anas secret'").await.unwrap();
+    writer.batch_execute(&served.create_model()).await.unwrap();
+    let reader = served.connect_as("user=rob password=robs").await.unwrap();
+    let rows = reader.query("PREDICT USING MODEL churn", &[]).await.unwrap();
+    assert_eq!(rows.len(), 40);
+    for sql in ["DROP MODEL churn", "CREATE TABLE t AS SELECT 1", QUERY] {
+        let error = reader.simple_query(sql).await.unwrap_err();
+        assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{sql}: {error}");
+    }
+    for who in ["user=ana password=wrong", "user=eve password=robs", "user=ana"] {
+        assert!(served.connect_as(who).await.is_err(), "{who}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_of_many_connections_gets_its_own_answer() {
+    let served = Served::start(&[]);
+    served.connect().await.batch_execute(&served.create_model()).await.unwrap();
+    let mut asking = tokio::task::JoinSet::new();
+    for number in 1..=40i64 {
+        let client = served.connect().await;
+        asking.spawn(async move {
+            for _ in 0..3 {
+                let one = "PREDICT USING MODEL churn FOR customers.customer_id = $1";
+                let rows = client.query(one, &[&number]).await.unwrap();
+                assert_eq!(rows[0].get::<_, i64>("customer_id"), number);
+                let name = "SELECT name FROM customers WHERE customer_id = $1";
+                let rows = client.query(name, &[&number]).await.unwrap();
+                assert_eq!(rows[0].get::<_, String>(0), format!("Customer {number}"));
+                let wrong = format!("SELECT * FROM nothing_{number}");
+                let error = client.query(&wrong, &[]).await.unwrap_err();
+                assert!(error.to_string().contains("db error"), "{error}");
+                let error = error.as_db_error().unwrap();
+                assert!(error.message().contains(&format!("nothing_{number}")), "{error}");
+            }
+        });
+    }
+    while let Some(ended) = asking.join_next().await {
+        ended.unwrap();
+    }
+}
+
+/// Runs psql; says so and gives nothing where there is none.
+fn psql(served: &Served, arguments: &[&str]) -> Option<String> {
+    let port = served.port.to_string();
+    let output = Command::new("psql")
+        .args(["-X", "-h", "127.0.0.1", "-p", &port, "-U", "ana", "-d", "relcast"])
+        .args(arguments)
+        .current_dir(Path::new(served.shop.path()))
+        .output();
+    let Ok(output) = output else {
+        eprintln!("not run: there is no psql on this machine");
+        return None;
+    };
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {errors}");
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn psql_shows_tables_trains_and_copies() {
+    let served = Served::start(&[]);
+    let Some(tables) = psql(&served, &["-c", "\\dt"]) else { return };
+    assert!(tables.contains("customers") && tables.contains("orders"), "{tables}");
+    let columns = psql(&served, &["-c", "\\d customers"]).unwrap();
+    assert!(columns.contains("customer_id") && columns.contains("signed_up"), "{columns}");
+    psql(&served, &["-c", &served.create_model()]).unwrap();
+    let shown = psql(&served, &["-At", "-c", "SELECT count(*) FROM (PREDICT USING MODEL churn) p"]);
+    assert_eq!(shown.unwrap().trim(), "40");
+    let csv = psql(
+        &served,
+        &[
+            "-c",
+            "COPY (SELECT customer_id, name FROM customers ORDER BY 1 LIMIT 2) TO STDOUT WITH (FORMAT csv, HEADER)",
+        ],
+    );
+    assert_eq!(csv.unwrap(), "customer_id,name\n1,Customer 1\n2,Customer 2\n");
+}
