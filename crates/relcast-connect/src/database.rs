@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use datafusion::common::TableReference;
 use datafusion::datasource::MemTable;
@@ -26,6 +27,33 @@ pub struct Database {
     pub tables: Vec<String>,
     /// Hash of names, sizes and contents of the tables' files (not of what declares their keys).
     pub fingerprint: String,
+    stamps: BTreeMap<String, Stamp>,
+}
+
+/// How large a table's file is and when it was written.
+type Stamp = (u64, Option<SystemTime>);
+
+impl Database {
+    /// Whether files of tables came, went or were written since the database was opened. Looks at
+    /// sizes and times of writing, not at contents.
+    ///
+    /// # Errors
+    /// When the folder can no longer be read, or holds no table.
+    pub fn has_changed(&self) -> Result<bool, ConnectError> {
+        Ok(stamps(&table_files(&self.directory)?)? != self.stamps)
+    }
+}
+
+fn stamps(files: &BTreeMap<String, PathBuf>) -> Result<BTreeMap<String, Stamp>, ConnectError> {
+    let stamp = |(table, path): (&String, &PathBuf)| {
+        let metadata = std::fs::metadata(path).map_err(|e| ConnectError::Unreadable {
+            file: path.clone(),
+            reason: e.to_string(),
+            hint: "check its permissions",
+        })?;
+        Ok((table.clone(), (metadata.len(), metadata.modified().ok())))
+    };
+    files.iter().map(stamp).collect()
 }
 
 impl std::fmt::Debug for Database {
@@ -63,6 +91,8 @@ pub async fn open_with(db: &str, options: &OpenOptions) -> Result<Database, Conn
     refuse_servers(db)?;
     let directory = Path::new(db);
     let files = table_files(directory)?;
+    // Taken first: what is written while we read counts as a change.
+    let stamps = stamps(&files)?;
     let context = session(options)?;
     for (table, path) in &files {
         register(&context, table, path).await?;
@@ -79,6 +109,7 @@ pub async fn open_with(db: &str, options: &OpenOptions) -> Result<Database, Conn
         directory: directory.to_owned(),
         tables: files.into_keys().collect(),
         fingerprint,
+        stamps,
     })
 }
 

@@ -1,20 +1,26 @@
 //! An opened database with its registry: what every session shares.
 
-use std::sync::Arc;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hashlink::LruCache;
 use relcast_catalog::Catalog;
 use relcast_connect::Database;
-use relcast_query::Cutoffs;
-use tokio::sync::Mutex;
+use relcast_query::{Cutoffs, LabelPlan};
+use tokio::sync::OnceCell;
 
 use crate::error::EngineError;
+use crate::population::Population;
 use crate::registry::Registry;
 use crate::stored::StoredModel;
 use crate::work::{Scorer, known_until};
 
 /// Bytes of encoded rows and weights that are kept ready between statements.
-const WARM_BYTES: usize = 4 << 30;
+const SCORER_BYTES: usize = 4 << 30;
+/// Bytes of populations that are kept between statements.
+const POPULATION_BYTES: usize = 1 << 30;
+/// Bytes of models that are kept as they were read.
+const MODEL_BYTES: usize = 1 << 30;
 /// Moments of models that are remembered.
 const MOMENTS: usize = 10_000;
 
@@ -29,15 +35,11 @@ pub struct Engine {
     pub database: Database,
     /// What the tables mean.
     pub catalog: Catalog,
-    warm: Mutex<Warm>,
-}
-
-/// What was found out lately.
-#[derive(Debug)]
-struct Warm {
-    newest: LruCache<ModelId, i64>,
-    known_until: LruCache<(ModelId, i64), i64>,
-    scorers: LruCache<(ModelId, i64), Arc<Scorer>>,
+    models: Kept<ModelId, Arc<StoredModel>>,
+    newest: Kept<ModelId, i64>,
+    known_until: Kept<(ModelId, i64), i64>,
+    scorers: Kept<(ModelId, i64), Arc<Scorer>>,
+    populations: Kept<(String, i64), Arc<Population>>,
 }
 
 /// A version of a model, told from another that had its name and number before.
@@ -59,12 +61,16 @@ impl Engine {
     /// An engine over an opened database.
     #[must_use]
     pub fn new(registry: Registry, database: Database, catalog: Catalog) -> Self {
-        let warm = Warm {
-            newest: LruCache::new(MOMENTS),
-            known_until: LruCache::new(MOMENTS),
-            scorers: LruCache::new(MOMENTS),
-        };
-        Self { registry, database, catalog, warm: Mutex::new(warm) }
+        Self {
+            registry,
+            database,
+            catalog,
+            models: Kept::new(MODEL_BYTES, |model| model.weights.0.len()),
+            newest: Kept::new(usize::MAX, |_| 0),
+            known_until: Kept::new(usize::MAX, |_| 0),
+            scorers: Kept::new(SCORER_BYTES, |scorer| scorer.bytes()),
+            populations: Kept::new(POPULATION_BYTES, |population| population.bytes()),
+        }
     }
 
     /// Reads a registered model; the default version if none is named.
@@ -77,10 +83,19 @@ impl Engine {
         version: Option<i64>,
     ) -> Result<Arc<StoredModel>, EngineError> {
         let found = self.registry.find_version(model, version).await?;
-        let artefact = self.registry.load_artefact(&found)?;
-        let stored = StoredModel::read(model, found.version, artefact)?;
-        stored.check_schema(&self.catalog.schema)?;
-        Ok(Arc::new(stored))
+        let id = ModelId {
+            name: model.to_owned(),
+            version: found.version,
+            checksum: found.checksum.clone(),
+        };
+        self.models
+            .get(id, async || {
+                let artefact = self.registry.load_artefact(&found)?;
+                let stored = StoredModel::read(model, found.version, artefact)?;
+                stored.check_schema(&self.catalog.schema)?;
+                Ok(Arc::new(stored))
+            })
+            .await
     }
 
     /// The newest time in what the model's target reads: microseconds, UTC.
@@ -88,8 +103,13 @@ impl Engine {
     /// # Errors
     /// If the tables cannot be read.
     pub async fn newest_time(&self, model: &StoredModel) -> Result<i64, EngineError> {
-        let mut warm = self.warm.lock().await;
-        self.newest(&mut warm, model).await
+        self.newest
+            .get(ModelId::of(model), async || {
+                let plan = model.question.plan(&model.schema, &model.set)?;
+                let newest = plan.newest_time(&self.database.context, None).await?;
+                Ok(newest.unwrap_or(model.cutoffs.data_end))
+            })
+            .await
     }
 
     /// `model` ready to score at `cutoff`, from the cache where it was used before. Whoever asks
@@ -102,43 +122,137 @@ impl Engine {
         model: &Arc<StoredModel>,
         cutoff: i64,
     ) -> Result<Arc<Scorer>, EngineError> {
-        let mut warm = self.warm.lock().await;
         let id = ModelId::of(model);
-        let until = match warm.known_until.get(&(id.clone(), cutoff)) {
-            Some(until) => *until,
-            None => {
-                let data_end = self.newest(&mut warm, model).await?;
+        let until = self
+            .known_until
+            .get((id.clone(), cutoff), async || {
+                let data_end = self.newest_time(model).await?;
                 let plan = model.question.plan(&model.schema, &model.set)?;
                 let cutoffs = Cutoffs { data_end, ..model.cutoffs.clone() };
-                let until = known_until(&self.database.context, &plan, &cutoffs, cutoff).await?;
-                warm.known_until.insert((id.clone(), cutoff), until);
-                until
-            }
-        };
-        if let Some(scorer) = warm.scorers.get(&(id.clone(), until)) {
-            return Ok(scorer.clone());
-        }
+                known_until(&self.database.context, &plan, &cutoffs, cutoff).await
+            })
+            .await?;
         let (home, schema) = (self.registry.home(), &self.catalog.schema);
-        let opened =
-            Scorer::open(home, &self.database, schema, model.clone(), Some(cutoff)).await?;
-        let scorer = Arc::new(opened);
-        warm.scorers.insert((id, until), scorer.clone());
-        let bytes = |warm: &Warm| warm.scorers.iter().map(|(_, s)| s.bytes()).sum::<usize>();
-        while warm.scorers.len() > 1 && bytes(&warm) > WARM_BYTES {
-            warm.scorers.remove_lru();
-        }
-        Ok(scorer)
+        self.scorers
+            .get((id, until), async || {
+                let model = model.clone();
+                Scorer::open(home, &self.database, schema, model, Some(cutoff)).await.map(Arc::new)
+            })
+            .await
     }
 
-    async fn newest(&self, warm: &mut Warm, model: &StoredModel) -> Result<i64, EngineError> {
-        let id = ModelId::of(model);
-        if let Some(newest) = warm.newest.get(&id) {
-            return Ok(*newest);
+    /// Makes ready what `other` had ready: its models at the newest time. One that cannot be used
+    /// here any more is left out; whoever asks for it is told why.
+    pub async fn ready_as(&self, other: &Self) {
+        for id in other.models.keys() {
+            if let Err(error) = self.make_ready(&id).await {
+                tracing::warn!("model \"{}\" is not kept ready: {error}", id.name);
+            }
         }
+    }
+
+    async fn make_ready(&self, id: &ModelId) -> Result<(), EngineError> {
+        let model = self.stored(&id.name, Some(id.version)).await?;
+        let newest = self.newest_time(&model).await?;
+        self.scorer(&model, newest).await?;
         let plan = model.question.plan(&model.schema, &model.set)?;
-        let newest = plan.newest_time(&self.database.context, None).await?;
-        let newest = newest.unwrap_or(model.cutoffs.data_end);
-        warm.newest.insert(id, newest);
-        Ok(newest)
+        self.population(&plan, newest).await?;
+        Ok(())
+    }
+
+    /// Who passes FOR EACH and WHERE of `plan` at `cutoff`, and who exists at all.
+    ///
+    /// # Errors
+    /// If the tables cannot be read.
+    pub(crate) async fn population(
+        &self,
+        plan: &LabelPlan,
+        cutoff: i64,
+    ) -> Result<Arc<Population>, EngineError> {
+        self.populations
+            .get((plan.population(), cutoff), async || {
+                Population::read(&self.database.context, plan, cutoff).await.map(Arc::new)
+            })
+            .await
+    }
+}
+
+/// What was found out lately: each is found out once, and those not used for longest go first.
+struct Kept<K, V> {
+    found: Mutex<LruCache<K, Arc<OnceCell<V>>>>,
+    most_bytes: usize,
+    bytes_of: fn(&V) -> usize,
+}
+
+impl<K: Eq + Hash, V: Clone> Kept<K, V> {
+    fn new(most_bytes: usize, bytes_of: fn(&V) -> usize) -> Self {
+        Self { found: Mutex::new(LruCache::new(MOMENTS)), most_bytes, bytes_of }
+    }
+
+    async fn get(
+        &self,
+        key: K,
+        find: impl AsyncFnOnce() -> Result<V, EngineError>,
+    ) -> Result<V, EngineError> {
+        let cell = self.cell(key);
+        if let Some(value) = cell.get() {
+            return Ok(value.clone());
+        }
+        let value = cell.get_or_try_init(find).await?.clone();
+        self.forget_oldest();
+        Ok(value)
+    }
+
+    fn keys(&self) -> Vec<K>
+    where
+        K: Clone,
+    {
+        let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.iter().map(|(key, _)| key.clone()).collect()
+    }
+
+    fn cell(&self, key: K) -> Arc<OnceCell<V>> {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.entry(key).or_insert_with(Arc::default).clone()
+    }
+
+    fn forget_oldest(&self) {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = |cell: &Arc<OnceCell<V>>| cell.get().map_or(0, self.bytes_of);
+        let mut all: usize = found.iter().map(|(_, cell)| bytes(cell)).sum();
+        while all > self.most_bytes && found.len() > 1 {
+            let Some((_, oldest)) = found.remove_lru() else { break };
+            all -= bytes(&oldest);
+        }
+    }
+}
+
+impl<K, V> std::fmt::Debug for Kept<K, V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kept").field("most_bytes", &self.most_bytes).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_not_used_for_longest_goes_first_and_an_error_is_not_kept() {
+        let kept: Kept<&str, usize> = Kept::new(10, |bytes| *bytes);
+        let value = async |key, bytes| kept.get(key, async || Ok(bytes)).await.unwrap();
+        assert_eq!(value("a", 4).await, 4);
+        assert_eq!(value("b", 4).await, 4);
+        // It is there: nothing else is found out.
+        assert_eq!(value("a", 9).await, 4);
+        assert_eq!(value("c", 4).await, 4);
+        assert_eq!(value("a", 9).await, 4);
+        assert_eq!(value("b", 2).await, 2);
+        assert!(kept.get("d", async || Err(EngineError::Stopped)).await.is_err());
+        assert_eq!(value("d", 1).await, 1);
+        // What alone is too large is used all the same.
+        assert_eq!(value("e", 100).await, 100);
+        assert_eq!(value("e", 1).await, 100);
     }
 }

@@ -172,6 +172,9 @@ pub enum EngineError {
         /// What to do, such as the nearest name.
         hint: Option<String>,
     },
+    /// A statement needs more memory than it may take.
+    #[error("the statement needs more memory than it may take: {0}")]
+    Memory(String),
     /// A model of that name exists.
     #[error("model \"{model}\" exists already")]
     ModelExists {
@@ -259,6 +262,9 @@ impl EngineError {
             | Self::Json(_) => {
                 return None;
             }
+            Self::Memory(_) => {
+                "read fewer rows or columns, or serve with a larger --statement-memory"
+            }
             Self::ModelExists { .. } => {
                 "CREATE OR REPLACE MODEL trains its next version, CREATE MODEL IF NOT EXISTS keeps it"
             }
@@ -297,6 +303,9 @@ impl EngineError {
             },
             other => other,
         };
+        if let DataFusionError::ResourcesExhausted(message) = error.find_root() {
+            return Self::Memory(message.lines().next().unwrap_or_default().to_owned());
+        }
         let text = error.strip_backtrace();
         let text = text.split("\n\nbacktrace").next().unwrap_or_default().to_owned();
         let (message, at) = split_place(&text);

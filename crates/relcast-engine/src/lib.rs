@@ -6,6 +6,7 @@ mod artefact;
 mod engine;
 mod error;
 mod home;
+mod population;
 mod registry;
 mod runs;
 pub mod session;

@@ -16,14 +16,15 @@ use pgwire::api::store::PortalStore;
 use pgwire::api::{ClientInfo, ClientPortalStore, METADATA_USER, Type};
 use pgwire::error::{PgWireError, PgWireResult};
 use pgwire::messages::PgWireBackendMessage;
-use relcast_engine::{EngineError, Session};
+use relcast_engine::EngineError;
 use relcast_query::statement::Statement;
 use relcast_query::{statements, statements_with};
-use tokio::sync::Mutex;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::{Mutex, watch};
 
 use crate::copy;
 use crate::errors::{of_engine, of_query, plain};
+use crate::live::LiveSession;
 use crate::notices::message;
 use crate::prepared::{Prepared, Preparer, values};
 use crate::settings::{Asked, Settings};
@@ -31,11 +32,39 @@ use crate::users::Users;
 
 /// The session of a client.
 pub(crate) struct Connection {
-    pub(crate) session: Session,
+    pub(crate) session: Arc<LiveSession>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) users: Arc<Users>,
     pub(crate) notices: Mutex<UnboundedReceiver<String>>,
     pub(crate) preparer: Arc<Preparer>,
+    pub(crate) running: Running,
+}
+
+/// Counts the statements that run.
+#[derive(Clone, Default)]
+pub(crate) struct Running(watch::Sender<usize>);
+
+impl Running {
+    /// Counts one statement until the guard is dropped.
+    fn one(&self) -> OneRuns {
+        self.0.send_modify(|count| *count += 1);
+        OneRuns(self.clone())
+    }
+
+    /// Waits until none runs.
+    pub(crate) async fn none(&self) {
+        // The sender lives as long as we do, so waiting cannot fail.
+        let _ = self.0.subscribe().wait_for(|count| *count == 0).await;
+    }
+}
+
+/// A statement that runs.
+struct OneRuns(Running);
+
+impl Drop for OneRuns {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|count| *count -= 1);
+    }
 }
 
 impl Connection {
@@ -58,6 +87,7 @@ impl Connection {
                 format!("user \"{user}\" may read and predict, but not train, write or drop");
             return Err(plain("42501", message));
         }
+        let one = self.running.one();
         let mut notices = self.notices.lock().await;
         let timeout = self.settings.timeout();
         let work = async {
@@ -80,7 +110,10 @@ impl Connection {
         while let Ok(line) = notices.try_recv() {
             client.send(message(line)).await?;
         }
-        response
+        Ok(match response? {
+            Response::Query(rows) => Response::Query(until_sent(rows, one)),
+            other => other,
+        })
     }
 
     async fn run(
@@ -95,7 +128,8 @@ impl Connection {
             }
             if let Some((inner, copy_format)) = copy::to_stdout(sql) {
                 let inner = Statement::Sql(inner);
-                let answer = self.session.run(&inner).await.map_err(|e| of_engine(&e, text))?;
+                let session = self.session.get().await.map_err(|e| of_engine(&e, text))?;
+                let answer = session.run(&inner).await.map_err(|e| of_engine(&e, text))?;
                 let batches = match answer.rows {
                     Some(rows) => collect(rows).await.map_err(|e| of_engine(&e, text))?,
                     None => Vec::new(),
@@ -103,7 +137,8 @@ impl Connection {
                 return copy::response(&batches, copy_format).map(Response::CopyOut);
             }
         }
-        let answer = self.session.run(statement).await.map_err(|e| of_engine(&e, text))?;
+        let session = self.session.get().await.map_err(|e| of_engine(&e, text))?;
+        let answer = session.run(statement).await.map_err(|e| of_engine(&e, text))?;
         let Some(rows) = answer.rows else {
             return Ok(Response::Execution(tag(&answer.tag)));
         };
@@ -159,6 +194,16 @@ async fn rows_response(
     let mut response = QueryResponse::new(fields, all);
     response.set_command_tag(tag);
     Ok(Response::Query(response))
+}
+
+/// The rows, with the statement counted as running until all are sent or nobody wants more.
+fn until_sent(mut response: QueryResponse, one: OneRuns) -> QueryResponse {
+    let rows = std::mem::replace(response.data_rows(), Box::pin(stream::empty()));
+    *response.data_rows() = Box::pin(rows.map(move |row| {
+        let _sending = &one;
+        row
+    }));
+    response
 }
 
 fn of_session(asked: Asked, format: &Format) -> PgWireResult<Response> {

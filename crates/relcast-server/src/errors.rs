@@ -28,6 +28,12 @@ pub(crate) fn of_query(error: QueryError, text: &str) -> PgWireError {
     of_engine(&EngineError::Query(error), text)
 }
 
+/// An error with its SQLSTATE that ends the connection.
+pub(crate) fn fatal(code: &str, message: &str) -> PgWireError {
+    let info = ErrorInfo::new("FATAL".to_owned(), code.to_owned(), message.to_owned());
+    PgWireError::UserError(Box::new(info))
+}
+
 /// An error with its SQLSTATE.
 pub(crate) fn plain(code: &str, message: impl Into<String>) -> PgWireError {
     PgWireError::UserError(Box::new(ErrorInfo::new(
@@ -47,6 +53,7 @@ fn code(error: &EngineError) -> &'static str {
         EngineError::ModelExists { .. } => "42710",
         EngineError::TableExists { .. } => "42P07",
         EngineError::ReadOnly { .. } => "25006",
+        EngineError::Memory(_) => "53200",
         EngineError::NotYet { .. } => "0A000",
         EngineError::Stopped => "57014",
         EngineError::Locked { .. } => "55P03",

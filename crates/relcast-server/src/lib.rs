@@ -8,6 +8,7 @@ mod connection;
 mod copy;
 mod errors;
 mod listen;
+mod live;
 mod notices;
 mod postgres;
 mod prepared;
@@ -15,4 +16,5 @@ mod settings;
 mod users;
 
 pub use listen::{ServeError, ServeOptions, Server};
+pub use live::Live;
 pub use users::{Role, Users};

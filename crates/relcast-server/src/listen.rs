@@ -13,8 +13,8 @@ use pgwire::api::cancel::{CancelHandler, DefaultCancelHandler};
 use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
 use pgwire::api::{ConnectionManager, PgWireServerHandlers};
 use pgwire::tokio::{TlsAcceptor, process_socket};
-use relcast_engine::{Engine, EngineError, Session};
-use tokio::net::TcpListener;
+use relcast_engine::{EngineError, Session};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 use tokio_rustls::rustls::ServerConfig;
@@ -22,27 +22,32 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_util::sync::CancellationToken;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Running};
+use crate::errors::fatal;
+use crate::live::{Live, LiveSession};
 use crate::notices::Notices;
-use crate::postgres::{PostgresDialect, add_catalog};
+use crate::postgres::PostgresDialect;
 use crate::prepared::Preparer;
 use crate::settings::Settings;
 use crate::users::{Passwords, Users};
 
-/// How long open connections may take to end when the server stops.
+/// How long statements that run may take to end when the server stops.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// How a server serves.
 #[derive(Debug, Clone)]
 pub struct ServeOptions {
     /// Who may connect; everybody from this machine if there are no users.
-    pub users: Users,
+    pub users: Arc<Users>,
     /// The certificate and the private key of TLS, as PEM files.
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Connections at a time.
     pub max_connections: usize,
     /// How long a statement may take, unless its session says otherwise.
     pub statement_timeout: Option<Duration>,
+    /// Bytes that the SQL of one statement may take for sorting, joining and grouping; as many as
+    /// there are if not said.
+    pub statement_memory: Option<usize>,
 }
 
 /// Why a server cannot serve.
@@ -78,12 +83,15 @@ pub enum ServeError {
     /// A session cannot be opened.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// A connection broke off.
+    #[error("a connection broke off: {0}")]
+    Connection(std::io::Error),
 }
 
 /// A server that listens.
 pub struct Server {
     listener: TcpListener,
-    engine: Arc<Engine>,
+    live: Arc<Live>,
     options: ServeOptions,
     tls: Option<TlsAcceptor>,
 }
@@ -95,7 +103,7 @@ impl Server {
     /// [`ServeError`]; then nothing listens.
     pub async fn bind(
         address: SocketAddr,
-        engine: Arc<Engine>,
+        live: Arc<Live>,
         options: ServeOptions,
     ) -> Result<Self, ServeError> {
         if options.users.is_empty() && !address.ip().is_loopback() {
@@ -103,11 +111,10 @@ impl Server {
         }
         let tls = options.tls.as_ref().map(|(certificate, key)| acceptor(certificate, key));
         let tls = tls.transpose()?;
-        add_catalog(&engine)?;
         let listener = TcpListener::bind(address)
             .await
             .map_err(|source| ServeError::Listen { address, source })?;
-        Ok(Self { listener, engine, options, tls })
+        Ok(Self { listener, live, options, tls })
     }
 
     /// The address that is listened at.
@@ -118,18 +125,18 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Serves until `stop` is cancelled; open connections then have a moment to end.
+    /// Serves until `stop` is cancelled; statements that run then have a moment to end.
     ///
     /// # Errors
     /// None while it serves; a connection that fails is logged.
     pub async fn serve(self, stop: CancellationToken) -> Result<(), ServeError> {
         let places = Arc::new(Semaphore::new(self.options.max_connections));
         let (mut open, manager) = (JoinSet::new(), Arc::new(ConnectionManager::new()));
-        let users = Arc::new(self.options.users.clone());
+        let server = Arc::new(self);
         loop {
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
-                accepted = self.listener.accept() => accepted,
+                accepted = server.listener.accept() => accepted,
             };
             while open.try_join_next().is_some() {}
             let (socket, from) = match accepted {
@@ -139,49 +146,64 @@ impl Server {
                     continue;
                 }
             };
-            let Ok(place) = places.clone().try_acquire_owned() else {
-                tracing::warn!(%from, "refused: all connections are in use");
-                continue;
-            };
-            let handlers = self.handlers(users.clone(), manager.clone()).await?;
-            let (tls, stop) = (self.tls.clone(), stop.clone());
+            // Whoever finds no place is told so; a request to cancel needs none.
+            let place = places.clone().try_acquire_owned().ok();
+            let (server, manager, stop) = (server.clone(), manager.clone(), stop.clone());
             open.spawn(async move {
-                tokio::select! {
-                    ended = process_socket(socket, tls, handlers) => {
-                        if let Err(error) = ended {
-                            tracing::debug!(%error, %from, "a connection ended");
-                        }
-                    }
-                    () = async { stop.cancelled().await; tokio::time::sleep(GRACE).await } => {}
+                if let Err(error) = server.talk(socket, place.is_some(), manager, &stop).await {
+                    tracing::debug!(%error, %from, "a connection ended");
                 }
                 drop(place);
             });
         }
         let ended = async { while open.join_next().await.is_some() {} };
-        if tokio::time::timeout(GRACE, ended).await.is_err() {
-            tracing::info!("connections that were still open are closed");
-        }
+        ended.await;
         Ok(())
     }
 
-    async fn handlers(
+    /// Serves one connection until it ends. Once `stop` is cancelled, it ends with the statement
+    /// that runs, which has a moment to finish; what does not finish is rolled back.
+    async fn talk(
         &self,
-        users: Arc<Users>,
+        socket: TcpStream,
+        has_place: bool,
         manager: Arc<ConnectionManager>,
-    ) -> Result<Handlers, ServeError> {
+        stop: &CancellationToken,
+    ) -> Result<(), ServeError> {
+        let connection = Arc::new(self.connection().await?);
+        let users = self.options.users.clone();
+        let handlers = Handlers { connection: connection.clone(), users, manager, has_place };
+        let at_rest = async {
+            stop.cancelled().await;
+            if tokio::time::timeout(GRACE, connection.running.none()).await.is_err() {
+                tracing::info!("a statement that still ran is rolled back");
+            }
+        };
+        tokio::select! {
+            ended = process_socket(socket, self.tls.clone(), handlers) => {
+                ended.map_err(ServeError::Connection)
+            }
+            () = at_rest => Ok(()),
+        }
+    }
+
+    async fn connection(&self) -> Result<Connection, ServeError> {
         let (watcher, lines) = Notices::new();
-        let session = Session::open(self.engine.clone(), Arc::new(watcher)).await?;
-        let session = session.with_dialect(Arc::new(PostgresDialect::new()));
+        let session = Session::open(self.live.engine(), Arc::new(watcher)).await?;
+        let session = session
+            .with_dialect(Arc::new(PostgresDialect::new()))
+            .with_statement_memory(self.options.statement_memory);
         let settings = Arc::new(Settings::new(self.options.statement_timeout));
+        let session = Arc::new(LiveSession::new(self.live.clone(), session));
         let preparer = Preparer { session: session.clone(), settings: settings.clone() };
-        let connection = Connection {
+        Ok(Connection {
             session,
             settings,
-            users: users.clone(),
+            users: self.options.users.clone(),
             notices: Mutex::new(lines),
             preparer: Arc::new(preparer),
-        };
-        Ok(Handlers { connection: Arc::new(connection), users, manager })
+            running: Running::default(),
+        })
     }
 }
 
@@ -206,6 +228,7 @@ struct Handlers {
     connection: Arc<Connection>,
     users: Arc<Users>,
     manager: Arc<ConnectionManager>,
+    has_place: bool,
 }
 
 /// Lets everybody in.
@@ -217,8 +240,9 @@ impl NoopStartupHandler for Trust {
     }
 }
 
-/// Asks for a password, or not.
+/// Asks for a password, or not, or lets nobody in.
 enum Startup {
+    Full,
     Trust(Trust),
     Scram(Box<SASLAuthStartupHandler<DefaultServerParameterProvider>>),
 }
@@ -241,6 +265,7 @@ impl StartupHandler for Startup {
             From<<C as futures::Sink<pgwire::messages::PgWireBackendMessage>>::Error>,
     {
         match self {
+            Self::Full => Err(fatal("53300", "all connections are in use; try again later")),
             Self::Trust(trust) => trust.on_startup(client, message).await,
             Self::Scram(scram) => scram.on_startup(client, message).await,
         }
@@ -257,6 +282,9 @@ impl PgWireServerHandlers for Handlers {
     }
 
     fn startup_handler(&self) -> Arc<impl StartupHandler> {
+        if !self.has_place {
+            return Arc::new(Startup::Full);
+        }
         if self.users.is_empty() {
             return Arc::new(Startup::Trust(Trust(self.manager.clone())));
         }

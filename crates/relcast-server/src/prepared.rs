@@ -10,12 +10,13 @@ use pgwire::api::results::FieldInfo;
 use pgwire::api::stmt::QueryParser;
 use pgwire::api::{ClientInfo, Type};
 use pgwire::error::PgWireResult;
-use relcast_engine::{Description, Session};
+use relcast_engine::Description;
 use relcast_query::ast::Literal;
 use relcast_query::statement::Statement;
 use relcast_query::statements;
 
 use crate::errors::{of_engine, of_query, plain};
+use crate::live::LiveSession;
 use crate::settings::{Asked, Settings};
 
 /// A statement whose parameters have no values yet.
@@ -28,7 +29,7 @@ pub(crate) struct Prepared {
 
 /// Describes statements for the extended protocol.
 pub(crate) struct Preparer {
-    pub(crate) session: Session,
+    pub(crate) session: Arc<LiveSession>,
     pub(crate) settings: Arc<Settings>,
 }
 
@@ -89,9 +90,15 @@ impl Preparer {
                 }
                 Some(_) => Ok(Description::of(Vec::new())),
                 None if sql.first_words(1) == ["COPY"] => Ok(Description::of(Vec::new())),
-                None => self.session.describe(sql).await.map_err(failed),
+                None => {
+                    let session = self.session.get().await.map_err(failed)?;
+                    session.describe(sql).await.map_err(failed)
+                }
             },
-            other => Ok(self.session.describe_own(other).await.map_err(failed)?),
+            other => {
+                let session = self.session.get().await.map_err(failed)?;
+                session.describe_own(other).await.map_err(failed)
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -134,9 +135,16 @@ pub struct Serve {
     /// Connections at a time
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub max_connections: usize,
-    /// How many seconds a statement may take, unless its session sets statement_timeout
-    #[arg(long, value_name = "SECONDS")]
-    pub statement_timeout: Option<u64>,
+    /// How long a statement may take, such as 30s, unless its session sets statement_timeout
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub statement_timeout: Option<Duration>,
+    /// How often the source is looked at for changes, such as 5s or 10min; by default never. What it
+    /// holds then is read, and answered from once the models in use are ready on it
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub freshness: Option<Duration>,
+    /// MiB that the SQL of one statement may take for sorting, joining and grouping
+    #[arg(long, value_name = "MIB")]
+    pub statement_memory: Option<usize>,
 }
 
 /// What to predict.

@@ -1,84 +1,184 @@
-//! Runs the `.slt` files in the repository's `tests/` through the binary, on the small shop.
+//! Runs the `.slt` files in the repository's `tests/` on the small shop: in the process, and over
+//! the wire.
 #![allow(clippy::unwrap_used)]
 
 mod common;
 
 use std::path::Path;
+use std::sync::Arc;
 
-use common::{relcast, shop};
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
-use serde_json::Value;
-use sqllogictest::{DB, DBOutput, DefaultColumnType, Runner};
-use tempfile::TempDir;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use async_trait::async_trait;
+use common::served::Served;
+use common::shop;
+use relcast_engine::{Engine, EngineError, Home, LogWatcher, Registry, Session};
+use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, SimpleQueryMessage};
 
-/// A session that asks the binary each statement.
-struct Binary(TempDir);
+type Output = DBOutput<DefaultColumnType>;
 
 /// What a statement's error said.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Refused(String);
 
-/// The cells of a row in the order of its columns.
-struct Cells(Vec<String>);
+fn rows(rows: Vec<Vec<String>>) -> Output {
+    let types = vec![DefaultColumnType::Any; rows.first().map_or(0, Vec::len)];
+    DBOutput::Rows { types, rows }
+}
 
-impl<'de> Deserialize<'de> for Cells {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Row;
-        impl<'de> Visitor<'de> for Row {
-            type Value = Cells;
+/// A session of this process.
+struct InProcess(Session);
 
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a row")
+impl InProcess {
+    async fn answer(&self, sql: &str) -> Result<Output, EngineError> {
+        let mut output = DBOutput::StatementComplete(0);
+        for statement in relcast_query::statements(sql)? {
+            let answer = self.0.run(&statement?).await?;
+            let Some(frame) = answer.rows else { continue };
+            let mut cells = Vec::new();
+            for batch in frame.collect().await? {
+                let options = FormatOptions::default().with_null("NULL");
+                let columns: Vec<ArrayFormatter<'_>> = batch
+                    .columns()
+                    .iter()
+                    .map(|c| ArrayFormatter::try_new(c, &options))
+                    .collect::<Result<_, _>>()?;
+                let row = |row| columns.iter().map(|c| c.value(row).to_string()).collect();
+                cells.extend((0..batch.num_rows()).map(row));
             }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut row: M) -> Result<Cells, M::Error> {
-                let mut cells = Vec::new();
-                while let Some((_, cell)) = row.next_entry::<String, Value>()? {
-                    cells.push(match cell {
-                        Value::String(text) => text,
-                        Value::Null => "NULL".to_owned(),
-                        other => other.to_string(),
-                    });
-                }
-                Ok(Cells(cells))
-            }
+            output = rows(cells);
         }
-        from.deserialize_map(Row)
+        Ok(output)
     }
 }
 
-impl DB for Binary {
+#[async_trait]
+impl AsyncDB for InProcess {
     type Error = Refused;
     type ColumnType = DefaultColumnType;
 
-    fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, Refused> {
-        let asked = ["sql", "--db", ".", "--format", "json", "-c", sql];
-        let output = relcast(self.0.path(), &asked);
-        if !output.status.success() {
-            return Err(Refused(String::from_utf8_lossy(&output.stderr).into_owned()));
-        }
-        let Ok(rows) = serde_json::from_slice::<Vec<Cells>>(&output.stdout) else {
+    async fn run(&mut self, sql: &str) -> Result<Output, Refused> {
+        self.answer(sql).await.map_err(|error| Refused(told(&error)))
+    }
+
+    async fn shutdown(&mut self) {}
+}
+
+fn told(error: &EngineError) -> String {
+    format!("{error}; {}", error.hint().unwrap_or_default())
+}
+
+/// A connection to a server.
+struct OverTheWire(Served, Client);
+
+impl OverTheWire {
+    async fn answer(&self, sql: &str) -> Result<Output, tokio_postgres::Error> {
+        let types: Vec<Type> =
+            self.1.prepare(sql).await?.columns().iter().map(|c| c.type_().clone()).collect();
+        if types.is_empty() {
+            self.1.batch_execute(sql).await?;
             return Ok(DBOutput::StatementComplete(0));
-        };
-        let rows: Vec<Vec<String>> = rows.into_iter().map(|row| row.0).collect();
-        let types = vec![DefaultColumnType::Any; rows.first().map_or(0, Vec::len)];
-        Ok(DBOutput::Rows { types, rows })
+        }
+        let messages = self.1.simple_query(sql).await?;
+        let cells = messages.into_iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => {
+                let cell = |(column, of): (usize, &Type)| as_arrow_writes(row.get(column), of);
+                Some(types.iter().enumerate().map(cell).collect())
+            }
+            _ => None,
+        });
+        Ok(rows(cells.collect()))
     }
 }
 
-#[test]
-fn every_statement_answers_as_written() {
-    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests");
+/// The text of a cell as it is written in the files.
+fn as_arrow_writes(cell: Option<&str>, of: &Type) -> String {
+    match (cell, of) {
+        (None, _) => "NULL".to_owned(),
+        (Some("t"), &Type::BOOL) => "true".to_owned(),
+        (Some("f"), &Type::BOOL) => "false".to_owned(),
+        (Some(text), &Type::TIMESTAMP) => {
+            let text = text.replacen(' ', "T", 1);
+            text.strip_suffix(".000000").map(str::to_owned).unwrap_or(text)
+        }
+        (Some(text), &Type::FLOAT8 | &Type::FLOAT4) if !text.contains(['.', 'e', 'N', 'I']) => {
+            format!("{text}.0")
+        }
+        (Some(text), _) => text.to_owned(),
+    }
+}
+
+#[async_trait]
+impl AsyncDB for OverTheWire {
+    type Error = Refused;
+    type ColumnType = DefaultColumnType;
+
+    async fn run(&mut self, sql: &str) -> Result<Output, Refused> {
+        self.answer(sql).await.map_err(|error| Refused(place_and_hint(&error, sql)))
+    }
+
+    async fn shutdown(&mut self) {}
+}
+
+fn place_and_hint(error: &tokio_postgres::Error, sql: &str) -> String {
+    let Some(error) = error.as_db_error() else { return error.to_string() };
+    let hint = error.hint().unwrap_or_default();
+    let message = format!("{}; {hint}", error.message());
+    let Some(tokio_postgres::error::ErrorPosition::Original(at)) = error.position() else {
+        return message;
+    };
+    let before: String = sql.chars().take(*at as usize - 1).collect();
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    format!("line {line}, column {column}: {message}")
+}
+
+fn each_file(mut run: impl FnMut(&Path)) {
+    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests").canonicalize().unwrap();
     let mut count = 0;
     for file in std::fs::read_dir(files).unwrap() {
         let file = file.unwrap().path();
         if file.extension().is_some_and(|e| e == "slt") {
-            let mut runner = Runner::new(|| async { Ok(Binary(shop())) });
-            runner.run_file(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+            run(&file);
             count += 1;
         }
     }
     assert!(count >= 2, "no files found");
+}
+
+#[test]
+fn every_statement_answers_as_written_in_the_process() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    each_file(|file| {
+        let shop = shop();
+        // Files that COPY writes lie beside the shop.
+        std::env::set_current_dir(shop.path()).unwrap();
+        let open = async || {
+            let registry = Registry::open(&Home::open(&shop.path().join(".relcast"))?).await?;
+            let database = relcast_connect::open(".").await?;
+            let catalog = relcast_catalog::load(&database, None).await?;
+            let engine = Arc::new(Engine::new(registry, database, catalog));
+            Session::open(engine, Arc::new(LogWatcher)).await
+        };
+        let session = runtime.block_on(open()).unwrap();
+        let mut runner = Runner::new(|| async { Ok(InProcess(session.clone())) });
+        let ran = runtime.block_on(runner.run_file_async(file));
+        ran.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    });
+}
+
+#[test]
+fn every_statement_answers_as_written_over_the_wire() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    each_file(|file| {
+        let mut runner = Runner::new(|| async {
+            let served = Served::start(&[]);
+            let client = served.connect().await;
+            Ok(OverTheWire(served, client))
+        });
+        let ran = runtime.block_on(runner.run_file_async(file));
+        ran.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    });
 }

@@ -22,6 +22,8 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef, TimeUnit};
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
 use relcast_query::ast::{Literal, PredictiveQuery, Selection};
@@ -40,6 +42,7 @@ pub struct Session {
     context: SessionContext,
     watcher: Arc<dyn Watcher>,
     dialect: Option<Arc<dyn Dialect>>,
+    statement_memory: Option<usize>,
 }
 
 /// Reads SQL in which no predictive query stands in a way of its own, such as that of a database
@@ -88,7 +91,22 @@ impl Session {
     /// If the tables of the home folder cannot be opened.
     pub async fn open(engine: Arc<Engine>, watcher: Arc<dyn Watcher>) -> Result<Self, EngineError> {
         let context = SessionContext::new_with_state(engine.database.context.state());
-        let session = Self { engine, context, watcher, dialect: None };
+        let session = Self { engine, context, watcher, dialect: None, statement_memory: None };
+        registry_tables::register(&session.engine)?;
+        session.open_tables().await?;
+        Ok(session)
+    }
+
+    /// The same session over another engine, such as one that has read the source again.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub async fn over(&self, engine: Arc<Engine>) -> Result<Self, EngineError> {
+        let state = SessionStateBuilder::new_from_existing(engine.database.context.state())
+            .with_config(self.context.state().config().clone())
+            .build();
+        let context = SessionContext::new_with_state(state);
+        let session = Self { engine, context, ..self.clone() };
         registry_tables::register(&session.engine)?;
         session.open_tables().await?;
         Ok(session)
@@ -98,6 +116,24 @@ impl Session {
     #[must_use]
     pub fn with_dialect(self, dialect: Arc<dyn Dialect>) -> Self {
         Self { dialect: Some(dialect), ..self }
+    }
+
+    /// The same session with at most so many bytes for the sorting, joining and grouping of one
+    /// statement's SQL; what does not fit goes to temporary files where it can.
+    #[must_use]
+    pub fn with_statement_memory(self, bytes: Option<usize>) -> Self {
+        Self { statement_memory: bytes, ..self }
+    }
+
+    /// A context for one statement, with a memory of its own where that is bounded.
+    fn statement_context(&self) -> SessionContext {
+        let Some(bytes) = self.statement_memory else { return self.context.clone() };
+        let state = self.context.state();
+        let mut runtime = state.runtime_env().as_ref().clone();
+        runtime.memory_pool = Arc::new(FairSpillPool::new(bytes));
+        let state =
+            SessionStateBuilder::new_from_existing(state).with_runtime_env(Arc::new(runtime));
+        SessionContext::new_with_state(state.build())
     }
 
     /// The columns of the rows that `sql` gives, and the types of its parameters by number, where

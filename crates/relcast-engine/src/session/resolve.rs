@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, Int64Array, StringArray};
+use arrow::datatypes::DataType;
 use relcast_catalog::Schema;
-use relcast_query::ast::{ForClause, PredictiveQuery, Selection};
+use relcast_query::ast::{ForClause, Literal, PredictiveQuery, Selection};
 use relcast_query::{BoundQuery, LabelPlan, bind, parse};
 
 use crate::engine::Engine;
@@ -19,6 +21,8 @@ pub(super) struct Resolved {
     pub(super) plan: LabelPlan,
     /// Whether FOR names keys.
     pub(super) names_entities: bool,
+    /// The keys that FOR names, distinct and in order, where they can be looked up as written.
+    pub(super) keys: Option<ArrayRef>,
 }
 
 /// Who predicts.
@@ -41,7 +45,8 @@ impl Resolved {
         };
         let selection = query.entity.as_ref().map(|e| &e.selection);
         let names_entities = selection.is_some_and(|s| *s != Selection::Each);
-        Ok(Self { asked: Asked::Model(model), plan, names_entities })
+        let keys = plain_keys(query, &model.schema, &plan);
+        Ok(Self { asked: Asked::Model(model), plan, names_entities, keys })
     }
 
     fn quick(engine: &Engine, query: &PredictiveQuery) -> Result<Self, EngineError> {
@@ -51,6 +56,7 @@ impl Resolved {
         Ok(Self {
             asked: Asked::Quick(quick_question(query)),
             names_entities: bound.names_entities(),
+            keys: plain_keys(query, schema, &plan),
             plan,
         })
     }
@@ -61,6 +67,36 @@ fn quick_question(query: &PredictiveQuery) -> Question {
     let entity = query.entity.clone();
     let entity = entity.map(|entity| ForClause { selection: Selection::Each, ..entity });
     Question::Query(PredictiveQuery { as_of: None, entity, ..query.clone() }.to_string())
+}
+
+/// The keys of `FOR … = v` and `FOR … IN (v, …)` where SQL would compare them with the column as
+/// they are: whole numbers with integers, texts with texts.
+fn plain_keys(query: &PredictiveQuery, schema: &Schema, plan: &LabelPlan) -> Option<ArrayRef> {
+    let [column] = schema.table(plan.entity).primary_key.as_slice() else { return None };
+    let data_type = &schema.table(plan.entity).find_column(column)?.data_type;
+    let Selection::Keys(keys) = &query.entity.as_ref()?.selection else { return None };
+    let literals = keys.iter().map(|key| key.first());
+    if data_type.is_integer() {
+        let number = |literal: Option<&Literal>| match literal? {
+            Literal::Number(text) => text.parse::<i64>().ok(),
+            _ => None,
+        };
+        let mut numbers = literals.map(number).collect::<Option<Vec<i64>>>()?;
+        numbers.sort_unstable();
+        numbers.dedup();
+        return Some(Arc::new(Int64Array::from(numbers)));
+    }
+    if !matches!(data_type, DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8) {
+        return None;
+    }
+    let text = |literal: Option<&Literal>| match literal? {
+        Literal::Text(text) => Some(text.clone()),
+        _ => None,
+    };
+    let mut texts = literals.map(text).collect::<Option<Vec<String>>>()?;
+    texts.sort_unstable();
+    texts.dedup();
+    Some(Arc::new(StringArray::from(texts)))
 }
 
 fn of_query(

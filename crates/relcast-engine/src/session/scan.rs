@@ -114,12 +114,9 @@ impl PredictionScan {
         figures: &Figures,
         output: &Sender<Result<RecordBatch>>,
     ) -> Result<(), EngineError> {
-        let context = &self.engine.database.context;
-        let plan = &self.resolved.plan;
         let newest = self.engine.newest_time(model).await?;
-        let cutoff = plan.as_of.unwrap_or(newest);
         let started = Instant::now();
-        let seeds = self.chosen(plan.seeds(context, cutoff).await?)?;
+        let seeds = self.seeds(self.resolved.plan.as_of.unwrap_or(newest)).await?;
         figures.finding.add_elapsed(started);
         let mut left = self.limit.unwrap_or(usize::MAX).min(seeds.num_rows());
         let mut start = 0;
@@ -147,6 +144,20 @@ impl PredictionScan {
             left -= chunk.num_rows();
         }
         Ok(())
+    }
+
+    /// Whom to predict for. Where they are named by their keys, those are looked up among who was
+    /// found at this cutoff before.
+    async fn seeds(&self, cutoff: i64) -> Result<RecordBatch, EngineError> {
+        let plan = &self.resolved.plan;
+        let chosen = match &self.resolved.keys {
+            Some(keys) => self.engine.population(plan, cutoff).await?.seeds(keys)?,
+            None if self.filters.is_empty() || self.resolved.names_entities => {
+                plan.seeds(&self.engine.database.context, cutoff).await?
+            }
+            None => self.engine.population(plan, cutoff).await?.everybody.clone(),
+        };
+        self.chosen(chosen)
     }
 
     /// The entities whose keys pass the filters.

@@ -35,7 +35,12 @@ impl Session {
             plan => {
                 let tag = tag_of(&plan);
                 let silent = matches!(plan, LogicalPlan::Ddl(_) | LogicalPlan::Statement(_));
-                let rows = self.context.execute_logical_plan(plan).await;
+                let context = match plan {
+                    // SET is for the session.
+                    LogicalPlan::Statement(_) => self.context.clone(),
+                    _ => self.statement_context(),
+                };
+                let rows = context.execute_logical_plan(plan).await;
                 Answer {
                     tag,
                     rows: Some(rows.map_err(EngineError::of_datafusion)?).filter(|_| !silent),

@@ -99,7 +99,7 @@ impl Session {
         input: LogicalPlan,
         before: Option<Vec<RecordBatch>>,
     ) -> Result<usize, EngineError> {
-        let frame = self.context.execute_logical_plan(input).await?;
+        let frame = self.statement_context().execute_logical_plan(input).await?;
         let schema = frame.schema().inner().clone();
         let mut batches = frame.collect().await.map_err(EngineError::of_datafusion)?;
         let rows = batches.iter().map(RecordBatch::num_rows).sum();

@@ -172,6 +172,18 @@ impl LabelPlan {
         self.named = Named::of(selection, columns);
     }
 
+    /// The same plan predicting for FOR EACH, whomever FOR names.
+    #[must_use]
+    pub fn of_everybody(&self) -> Self {
+        Self { named: Named::Each, ..self.clone() }
+    }
+
+    /// A text that two plans share if the same entities exist and pass WHERE at every cutoff.
+    #[must_use]
+    pub fn population(&self) -> String {
+        format!("{}\n{}", self.eligible, self.existing)
+    }
+
     /// The SQL of the label rows over the relation `timestamps(timestamp)`: cutoff, key, label, in
     /// the order of cutoff and key, without NULL labels.
     #[must_use]

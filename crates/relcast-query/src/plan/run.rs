@@ -152,6 +152,19 @@ impl LabelPlan {
         self.run(context, &[cutoff], &sql, "finding the entities").await
     }
 
+    /// The keys of the entities that exist at `cutoff`, whether or not they pass WHERE, in no order.
+    ///
+    /// # Errors
+    /// [`QueryError::Run`] when DataFusion fails.
+    pub async fn existing(
+        &self,
+        context: &SessionContext,
+        cutoff: i64,
+    ) -> Result<RecordBatch, QueryError> {
+        let sql = format!("SELECT {} FROM ({}) AS r", self.key_list("r"), self.existing);
+        self.run(context, &[cutoff], &sql, "finding the entities that exist").await
+    }
+
     /// What PREDICT scores: cutoff, key columns, `eligible` (passes WHERE) and `known` (exists at
     /// the cutoff), in the order of cutoff and key.
     ///

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use relcast_engine::{Engine, Home, Registry};
-use relcast_server::{Role, ServeError, ServeOptions, Server, Users};
+use relcast_server::{Live, Role, ServeError, ServeOptions, Server, Users};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
@@ -19,15 +18,19 @@ pub async fn run(common: &Common, arguments: &Serve) -> Result<(), Failure> {
     let users = arguments.users.as_deref().map(read_users).transpose()?.unwrap_or_default();
     let home = Home::open(&common.home)?;
     let registry = Registry::open(&home).await?;
-    let (database, catalog) = open(common, &arguments.source).await?;
-    let engine = Arc::new(Engine::new(registry, database, catalog));
+    let engine = async || {
+        let (database, catalog) = open(common, &arguments.source).await?;
+        Ok::<_, Failure>(Engine::new(registry.clone(), database, catalog))
+    };
+    let live = Arc::new(Live::new(engine().await?)?);
     let options = ServeOptions {
-        users,
+        users: Arc::new(users),
         tls: arguments.tls_cert.clone().zip(arguments.tls_key.clone()),
         max_connections: arguments.max_connections,
-        statement_timeout: arguments.statement_timeout.map(Duration::from_secs),
+        statement_timeout: arguments.statement_timeout,
+        statement_memory: arguments.statement_memory.map(|mib| mib << 20),
     };
-    let server = Server::bind(arguments.pg, engine, options).await?;
+    let server = Server::bind(arguments.pg, live.clone(), options).await?;
     let address = server.address().unwrap_or(arguments.pg);
     tracing::info!(
         "listening at {address}: psql -h {} -p {} relcast",
@@ -43,7 +46,14 @@ pub async fn run(common: &Common, arguments: &Serve) -> Result<(), Failure> {
             stop.cancel();
         }
     });
-    Ok(server.serve(stop).await?)
+    match arguments.freshness {
+        None => Ok(server.serve(stop).await?),
+        Some(every) => {
+            let (served, ()) =
+                tokio::join!(server.serve(stop.clone()), live.follow(every, engine, stop));
+            Ok(served?)
+        }
+    }
 }
 
 async fn told_to_end() {
