@@ -208,3 +208,96 @@ async fn psql_shows_tables_trains_and_copies() {
     );
     assert_eq!(csv.unwrap(), "customer_id,name\n1,Customer 1\n2,Customer 2\n");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_told_to_end_does_so_at_once_and_rolls_back_what_does_not_finish() {
+    let served = Served::start(&[]);
+    let idle = served.connect().await;
+    idle.query_one("SELECT 1", &[]).await.unwrap();
+    let (took, _) = served.end();
+    assert!(took < Duration::from_secs(3), "{took:?}");
+
+    let served = Served::start(&[]);
+    let client = served.connect().await;
+    let long = format!("CREATE MODEL churn AS {QUERY} WITH (epochs = 100000)");
+    let training = tokio::spawn(async move { client.batch_execute(&long).await });
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let (took, shop) = tokio::task::spawn_blocking(|| served.end()).await.unwrap();
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    assert!(training.await.unwrap().is_err());
+    // The next server finds no half of a model, and no lock.
+    let served = Served::over(shop, &[]);
+    let client = served.connect().await;
+    assert!(client.query("SELECT * FROM relcast.models", &[]).await.unwrap().is_empty());
+    client.batch_execute(&served.create_model()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_connection_too_many_is_told_so_and_can_still_cancel() {
+    let served = Served::start(&["--max-connections", "1"]);
+    let client = served.connect().await;
+    let error = served.connect_as("user=bob").await.err().unwrap();
+    assert_eq!(error.code(), Some(&SqlState::TOO_MANY_CONNECTIONS), "{error}");
+    let long = format!("CREATE MODEL churn AS {QUERY} WITH (epochs = 100000)");
+    let cancel = client.cancel_token();
+    let (ended, ()) = tokio::join!(client.batch_execute(&long), async {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        cancel.cancel_query(NoTls).await.unwrap();
+    });
+    assert_eq!(ended.unwrap_err().code(), Some(&SqlState::QUERY_CANCELED));
+    drop(client);
+    let started = Instant::now();
+    while served.connect_as("user=bob").await.is_err() {
+        assert!(started.elapsed() < Duration::from_secs(10), "the place was not given back");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_has_so_much_memory_and_no_more() {
+    let served = Served::start(&["--statement-memory", "1"]);
+    let client = served.connect().await;
+    let large = "SELECT count(*) FROM (SELECT a.order_id, b.order_id, c.order_id FROM orders a, orders b, orders c GROUP BY 1, 2, 3) AS g";
+    let error = client.simple_query(large).await.unwrap_err();
+    let error = error.as_db_error().unwrap();
+    assert_eq!(error.code(), &SqlState::OUT_OF_MEMORY, "{error:?}");
+    assert!(error.hint().unwrap().contains("--statement-memory"), "{error:?}");
+    assert_eq!(client.query_one("SELECT 1", &[]).await.unwrap().get::<_, i64>(0), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_can_ask_for_tls() {
+    let shop = shop();
+    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let made = rcgen::generate_simple_self_signed(names).unwrap();
+    std::fs::write(shop.path().join("cert.pem"), made.cert.pem()).unwrap();
+    std::fs::write(shop.path().join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    let served = Served::over(shop, &["--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
+    let how = ["-d", "sslmode=verify-full sslrootcert=cert.pem dbname=relcast"];
+    let Some(shown) = psql(&served, &[&how[..], &["-At", "-c", "SELECT 1 + 1"]].concat()) else {
+        return;
+    };
+    assert_eq!(shown.trim(), "2");
+}
+
+#[test]
+fn what_cannot_be_served_is_told_before_anything_listens() {
+    let shop = shop();
+    std::fs::write(shop.path().join("users.yaml"), "ana: { password: s3cret, role: king }")
+        .unwrap();
+    std::fs::write(shop.path().join("cert.pem"), "no certificate").unwrap();
+    for (arguments, says) in [
+        (&["--pg", "0.0.0.0:0"][..], "--users FILE"),
+        (&["--users", "users.yaml"], "roles are reader and writer"),
+        (&["--users", "nobody.yaml"], "nobody.yaml"),
+        (&["--tls-cert", "cert.pem", "--tls-key", "cert.pem"], "cert.pem"),
+        (&["--tls-cert", "cert.pem"], "--tls-key"),
+        (&["--freshness", "often"], "often"),
+    ] {
+        let asked = [&["serve", "--db", "."][..], arguments].concat();
+        let output = common::relcast(shop.path(), &asked);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{arguments:?}");
+        assert!(said.contains(says) && !said.contains("s3cret"), "{arguments:?}: {said}");
+    }
+}

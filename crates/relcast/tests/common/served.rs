@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
@@ -38,6 +39,21 @@ impl Served {
         // A full pipe would hold the server up.
         std::thread::spawn(move || lines.for_each(drop));
         Self { process, port, shop }
+    }
+
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Tells the server to end, and gives how long it took.
+    pub fn end(mut self) -> (Duration, TempDir) {
+        let told = Command::new("kill").arg(self.process.id().to_string()).status().unwrap();
+        assert!(told.success());
+        let started = Instant::now();
+        let status = self.process.wait().unwrap();
+        assert!(status.success(), "{status}");
+        let shop = std::mem::replace(&mut self.shop, tempfile::tempdir().unwrap());
+        (started.elapsed(), shop)
     }
 
     pub async fn connect(&self) -> Client {

@@ -1,0 +1,87 @@
+//! `relcast serve --freshness` over a source that changes, and one that goes away.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use chrono::NaiveDateTime;
+use common::served::Served;
+use tokio_postgres::Client;
+
+const PREDICT: &str = "PREDICT USING MODEL churn FOR customers.customer_id = 3";
+
+async fn data_until(client: &Client) -> NaiveDateTime {
+    client.query_one(PREDICT, &[]).await.unwrap().get("data_until")
+}
+
+/// Asks until the answer is as wanted, or too much time has gone by.
+async fn until(what: &str, mut is: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !is().await {
+        assert!(started.elapsed() < Duration::from_secs(60), "{what} did not happen");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_come_from_what_the_source_holds_now() {
+    let served = Served::start(&["--freshness", "300ms"]);
+    let client = served.connect().await;
+    client.batch_execute(&served.create_model()).await.unwrap();
+    assert_eq!(data_until(&client).await, "2021-12-11T10:00:00".parse().unwrap());
+
+    // A newer order arrives.
+    let orders = served.shop.path().join("orders.csv");
+    let mut file = fs::OpenOptions::new().append(true).open(&orders).unwrap();
+    file.write_all(b"9000,3,2022-01-05 10:00:00,7.5\n").unwrap();
+    drop(file);
+    let newer: NaiveDateTime = "2022-01-05T10:00:00".parse().unwrap();
+    until("the newer order", async || data_until(&client).await == newer).await;
+    let count = "SELECT count(*) FROM orders WHERE order_id = 9000";
+    assert_eq!(client.query_one(count, &[]).await.unwrap().get::<_, i64>(0), 1);
+
+    // A column is gone: the model is refused, the rest goes on.
+    let customers = served.shop.path().join("customers.csv");
+    let whole = fs::read_to_string(&customers).unwrap();
+    let without_name: Vec<String> = whole
+        .lines()
+        .map(|line| {
+            let cells: Vec<&str> = line.split(',').collect();
+            format!("{},{}", cells[0], cells[2])
+        })
+        .collect();
+    fs::write(&customers, without_name.join("\n")).unwrap();
+    let refused = async || match client.query_one(PREDICT, &[]).await {
+        Ok(_) => false,
+        Err(error) => {
+            let error = error.as_db_error().unwrap();
+            error.message().contains("column \"name\" of table \"customers\" is gone")
+        }
+    };
+    until("the refusal", refused).await;
+    assert_eq!(client.query_one("SELECT 1", &[]).await.unwrap().get::<_, i64>(0), 1);
+
+    // It comes back.
+    fs::write(&customers, whole).unwrap();
+    until("the answer", async || client.query_one(PREDICT, &[]).await.is_ok()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_goes_away_fails_its_query_and_not_the_session() {
+    let served = Served::start(&[]);
+    let client = served.connect().await;
+    let orders = served.shop.path().join("orders.csv");
+    let aside = served.shop.path().join("orders.away");
+    fs::rename(&orders, &aside).unwrap();
+    let error = client.query("SELECT * FROM orders", &[]).await.unwrap_err();
+    let error = error.as_db_error().unwrap();
+    assert!(error.message().contains("orders.csv"), "{error:?}");
+    let error = client.batch_execute(&served.create_model()).await.unwrap_err();
+    assert!(error.as_db_error().unwrap().message().contains("orders.csv"), "{error:?}");
+    assert_eq!(client.query_one("SELECT 1", &[]).await.unwrap().get::<_, i64>(0), 1);
+    fs::rename(&aside, &orders).unwrap();
+    client.batch_execute(&served.create_model()).await.unwrap();
+}
