@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use relcast_catalog::TableId;
 use relcast_graph::TemporalGraph;
 use relcast_nn::{Ensemble, GraphBatch};
-use relcast_sampler::{SamplePlan, Seeds, stream};
+use relcast_sampler::{SamplePlan, Seeds, Subgraph, sample, stream};
 
 use crate::batch::HostBatch;
 use crate::error::TrainError;
@@ -35,28 +35,32 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// Draws, checks and lays out a batch for each of `batches` on threads of their own, and hands
-    /// them to `consume` in order, with the batch's number.
+    /// Draws, checks and lays out a batch for each of `batches`, and hands them to `consume` in
+    /// order, with the batch's number. Several are drawn on threads of their own; for one alone a
+    /// thread would take longer than it saves.
     ///
     /// # Errors
     /// A batch that holds a row younger than its seed's view, or an error of `consume`.
     pub fn for_each_batch(
         &self,
-        batches: Vec<Seeds>,
+        mut batches: Vec<Seeds>,
         device: &Device,
         mut consume: impl FnMut(usize, GraphBatch) -> Result<(), TrainError>,
     ) -> Result<(), TrainError> {
+        if batches.len() == 1
+            && let Some(seeds) = batches.pop()
+        {
+            let subgraph = sample(&self.graph, &self.plan, &seeds, self.run_seed)?;
+            let batch = self.lay_out(&seeds, &subgraph)?;
+            return consume(0, batch.into_tensors(&self.features, &self.plan, device));
+        }
         let sampled = stream(self.graph.clone(), self.plan.clone(), batches, self.run_seed, DEPTH);
         std::thread::scope(|scope| {
             let (sender, receiver) = sync_channel(DEPTH);
             scope.spawn(move || {
                 for item in sampled {
-                    let batch = item.map_err(TrainError::from).and_then(|(seeds, subgraph)| {
-                        subgraph.check(&self.graph, &self.plan, &seeds)?;
-                        let closed = self.closed.as_deref();
-                        let (features, plan) = (&self.features, &self.plan);
-                        Ok(HostBatch::assemble(features, plan, &subgraph, &seeds, closed))
-                    });
+                    let batch = item.map_err(TrainError::from);
+                    let batch = batch.and_then(|(seeds, drawn)| self.lay_out(&seeds, &drawn));
                     // The receiver is gone once the consumer has failed.
                     if sender.send(batch).is_err() {
                         return;
@@ -68,6 +72,13 @@ impl Inputs {
             }
             Ok(())
         })
+    }
+
+    /// A batch of rows that were drawn, once they are seen to be no younger than they may be.
+    fn lay_out(&self, seeds: &Seeds, drawn: &Subgraph) -> Result<HostBatch, TrainError> {
+        drawn.check(&self.graph, &self.plan, seeds)?;
+        let closed = self.closed.as_deref();
+        Ok(HostBatch::assemble(&self.features, &self.plan, drawn, seeds, closed))
     }
 
     /// Outputs of `model` for all `examples` with history visible until `visible_end`:

@@ -1,0 +1,49 @@
+//! Plans as EXPLAIN tells them, as snapshots.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{QUERY, relcast, shop};
+
+/// The text of a plan; what depends on the machine is left out.
+fn told(directory: &std::path::Path, sql: &str) -> String {
+    let output = relcast(directory, &["sql", "--db", ".", "--format", "csv", "-c", sql]);
+    assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line = |line: &str| match line.split_once(" MB of encoded rows") {
+        Some((before, _)) => format!("{before} MB of encoded rows …\n"),
+        None => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
+}
+
+#[test]
+fn plans_are_as_written() {
+    let shop = shop();
+    let create = format!("CREATE MODEL churn AS {QUERY} WITH (epochs = 1)");
+    assert!(relcast(shop.path(), &["sql", "--db", ".", "-c", &create]).status.success());
+    for (name, sql) in [
+        ("explain_predict", format!("EXPLAIN {QUERY} WHERE COUNT(orders.*, -90, 0, days) > 0")),
+        ("explain_create_model", format!("EXPLAIN CREATE MODEL other AS {QUERY}")),
+        (
+            "explain_using_model",
+            "EXPLAIN PREDICT USING MODEL churn AS OF '2021-06-30'".to_owned(),
+        ),
+        (
+            "explain_select_of_one",
+            "EXPLAIN FORMAT INDENT SELECT probability FROM (PREDICT USING MODEL churn) p WHERE customer_id = 42"
+                .to_owned(),
+        ),
+        (
+            "explain_select_of_few",
+            "EXPLAIN FORMAT INDENT SELECT customer_id FROM (PREDICT USING MODEL churn) p LIMIT 3".to_owned(),
+        ),
+        (
+            "explain_join",
+            "EXPLAIN FORMAT INDENT SELECT c.name, p.probability FROM (PREDICT USING MODEL churn) p JOIN customers c USING (customer_id)"
+                .to_owned(),
+        ),
+    ] {
+        insta::assert_snapshot!(name, told(shop.path(), &sql));
+    }
+}
