@@ -13,7 +13,7 @@ use crate::error::EngineError;
 use crate::work::Question;
 
 /// The format of an artefact's documents. Whoever changes what they hold or mean counts it up.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 /// A trained model with all that is needed to use it.
 #[derive(Debug)]

@@ -145,6 +145,31 @@ async fn cells_younger_than_their_row_do_not_leak() {
     assert!(before.weights.0 == after.weights.0, "weights moved");
 }
 
+/// Labels of cells that become known after their windows have closed: as earlier labels of their
+/// entity they show what was known when they closed.
+#[tokio::test]
+async fn closed_labels_do_not_tell_what_becomes_known_after_they_closed() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = directory.path().join("shop");
+    let summary = shop::generate(&source, 3).unwrap();
+    let test = summary.end - 120 * DAY;
+    for target in [
+        "MAX(orders.days_late, 0, 14, days)",
+        "COUNT(orders.* WHERE delivered_at IS NULL, 0, 14, days)",
+    ] {
+        let query = format!(
+            "PREDICT {target} FOR EACH customers.customer_id WHERE COUNT(orders.*, -60, 0, days) > 1 \
+             WITH (val_timestamp = '2024-05-01', test_timestamp = '{}', num_eval_timestamps = 1)",
+            relcast_catalog::format_time(test)
+        );
+        let set = [("epochs", "1"), ("max_train_rows", "600")];
+        let home = tempfile::tempdir().unwrap();
+        let bench = Bench::open(&source, home.path(), 2).await;
+        bench.train(&Question::Query(query), &set).await;
+        check_predictions(&source, home.path(), test - 1_234_567).await;
+    }
+}
+
 /// Customers who order from January to August only, for three years; nothing is declared.
 ///
 /// Until mid-2022 every note is the same and every channel one of three.

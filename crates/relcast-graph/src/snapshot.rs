@@ -27,7 +27,7 @@ use crate::mmap::map;
 const MAGIC: &str = "relcast-graph";
 
 /// The format of the files and their byte order; another one is not read.
-const FORMAT: &str = if cfg!(target_endian = "little") { "3-le" } else { "3-be" };
+const FORMAT: &str = if cfg!(target_endian = "little") { "4-le" } else { "4-be" };
 
 /// The file that tells what the others hold.
 pub const META: &str = "graph.meta";

@@ -67,17 +67,13 @@ impl LabelSplits {
         let splits =
             [("train", &self.train), ("validation", &self.validation), ("test", &self.test)];
         for (split, rows) in splits {
-            let labels = label_column(rows)?;
-            if !labels.data_type().is_floating() {
-                continue;
-            }
-            let values = numbers(labels)?;
-            let count = values.iter().filter(|v| !v.is_finite()).count();
+            let finite = finite_labels(rows)?;
+            let count = finite.iter().filter(|finite| !**finite).count();
             if count > 0 {
                 return Err(TrainError::Labels(format!(
                     "{count} of {} {split} labels are infinite or not a number (NaN); leave such rows \
                      out with a condition of the aggregate or ASSUMING, or mend the column in the source",
-                    values.len()
+                    finite.len()
                 )));
             }
         }
@@ -323,6 +319,18 @@ pub async fn open_graph(
 pub fn cutoff_column(rows: &RecordBatch) -> Result<Vec<i64>, TrainError> {
     let times = cast(rows.column(0), &DataType::Timestamp(TimeUnit::Microsecond, None))?;
     Ok(times.as_primitive::<TimestampMicrosecondType>().values().to_vec())
+}
+
+/// Which label rows have a label that is no infinity and not NaN.
+///
+/// # Errors
+/// Arrow's, if labels are no numbers though their type says so.
+pub fn finite_labels(rows: &RecordBatch) -> Result<Vec<bool>, TrainError> {
+    let labels = label_column(rows)?;
+    if !labels.data_type().is_floating() {
+        return Ok(vec![true; labels.len()]);
+    }
+    Ok(numbers(labels)?.into_iter().map(f64::is_finite).collect())
 }
 
 /// The labels of label rows: the last column.

@@ -42,6 +42,9 @@ pub(crate) fn semantic_type(
         {
             because(SemanticType::Embedding, "lists of floats")
         }
+        list if holds_moments(list) => {
+            because(SemanticType::Ignored, "nothing reads moments in lists")
+        }
         DataType::List(_) => because(SemanticType::Multicategorical, "lists of values"),
         other => because(SemanticType::Ignored, &format!("nothing reads {other}")),
     }
@@ -55,8 +58,10 @@ pub(crate) fn fits(semantic: SemanticType, data_type: &DataType) -> Result<(), &
         SemanticType::Timestamp => matches!(data_type, DataType::Timestamp(_, _)),
         SemanticType::Text => data_type == &DataType::Utf8,
         SemanticType::Boolean => data_type == &DataType::Boolean || data_type.is_integer(),
-        SemanticType::Embedding | SemanticType::Multicategorical => is_list,
-        SemanticType::Categorical => !is_list,
+        SemanticType::Embedding => is_list,
+        // A moment may lie ahead: only as a timestamp is it held back until it has come.
+        SemanticType::Multicategorical => is_list && !holds_moments(data_type),
+        SemanticType::Categorical => !is_list && !holds_moments(data_type),
         SemanticType::Key | SemanticType::Ignored => true,
     };
     if fits {
@@ -67,8 +72,18 @@ pub(crate) fn fits(semantic: SemanticType, data_type: &DataType) -> Result<(), &
         SemanticType::Timestamp => "it needs a timestamp or date; convert the column in the source",
         SemanticType::Text => "it needs text",
         SemanticType::Boolean => "it needs true or false, or 0 and 1",
+        _ if holds_moments(data_type) => {
+            "a moment can be read as timestamp only: it may lie ahead of what is known"
+        }
         _ => "it needs another type",
     })
+}
+
+fn holds_moments(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::List(item) | DataType::FixedSizeList(item, _) => holds_moments(item.data_type()),
+        other => matches!(other, DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64),
+    }
 }
 
 fn because(value: SemanticType, evidence: &str) -> Inferred<SemanticType> {

@@ -10,7 +10,7 @@ use relcast_connect::Database;
 use relcast_graph::TemporalGraph;
 use relcast_query::{Cutoffs, LabelPlan, Options};
 use relcast_train::dataset::{
-    LabelSplits, cutoff_column, examples, open_graph, task_of, with_label_history,
+    LabelSplits, cutoff_column, examples, finite_labels, open_graph, task_of, with_label_history,
 };
 use relcast_train::evaluate::{RowHistory, SplitExamples};
 use relcast_train::examples::Task;
@@ -272,8 +272,8 @@ fn tell_staleness(cutoffs: &Cutoffs, cutoff: i64, until: i64) {
     }
 }
 
-/// Label rows whose windows have closed by `until`: those to learn from and to choose on, and those
-/// at the cutoffs that follow at the same step.
+/// Label rows whose windows have closed by `until`, at the cutoffs to learn from and those that
+/// follow at the same step. Labels that are no finite number are left out.
 async fn closed_labels(
     ctx: &SessionContext,
     plan: &LabelPlan,
@@ -282,12 +282,19 @@ async fn closed_labels(
     until: i64,
 ) -> Result<RecordBatch, EngineError> {
     let mut later = cutoffs.closed_from_validation(until);
-    later.retain(|cutoff| !cutoffs.val.contains(cutoff));
-    let later = plan.label_rows(ctx, &later).await?;
-    let rows = concat_batches(&splits.train.schema(), [&splits.train, &splits.validation, &later])?;
+    let rows = if plan.closes_late() || cutoffs.step != cutoffs.horizon {
+        plan.closed_rows(ctx, &[cutoffs.train.as_slice(), &later].concat()).await?
+    } else {
+        // Those of the splits are there already.
+        later.retain(|cutoff| !cutoffs.val.contains(cutoff));
+        let later = plan.label_rows(ctx, &later).await?;
+        concat_batches(&splits.train.schema(), [&splits.train, &splits.validation, &later])?
+    };
+    let finite = finite_labels(&rows)?;
     let closed: BooleanArray = cutoff_column(&rows)?
         .into_iter()
-        .map(|cutoff| Some(cutoffs.horizon.after(cutoff) <= until))
+        .zip(finite)
+        .map(|(cutoff, finite)| Some(finite && cutoffs.horizon.after(cutoff) <= until))
         .collect();
     Ok(filter_record_batch(&rows, &closed)?)
 }

@@ -25,7 +25,9 @@ pub fn order(table: &RawTable) -> Vec<u32> {
     ranked.par_sort_unstable();
     if let Some(ties) = &table.ties {
         for run in ranked.chunk_by_mut(|a, b| (a.0, a.1) == (b.0, b.1)) {
-            run.sort_unstable_by_key(|(_, _, row)| (ties[*row as usize], *row));
+            if run.len() > 1 {
+                run.sort_by_cached_key(|(_, _, row)| (ties.of(*row), *row));
+            }
         }
     }
     ranked.into_par_iter().map(|(_, _, row)| row).collect()

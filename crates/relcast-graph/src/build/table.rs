@@ -25,8 +25,8 @@ pub struct RawTable {
     pub keys: Vec<u128>,
     /// Orders the rows of one time: by primary key, without one by all that is known at once.
     pub hashes: Vec<u64>,
-    /// Orders rows of one time and hash, if any are not yet known to be equal.
-    pub ties: Option<Vec<u64>>,
+    /// Orders rows of one time and hash, if there may be any that differ.
+    pub ties: Option<Ties>,
     /// The table's own time, later the inherited one.
     pub times: Vec<i64>,
     /// From when on rows are no longer seen; [`NO_TIME`] for never.
@@ -42,10 +42,6 @@ impl RawTable {
     /// If a column is missing or holds no times where it should.
     pub fn new(schema: &Schema, id: TableId, spill: Spill) -> Result<Self, GraphError> {
         let table = schema.table(id);
-        let all: Vec<usize> = (0..spill.columns().fields().len()).collect();
-        let whole = |columns: &[usize]| {
-            Ok::<_, GraphError>(spill.map_batches(columns, whole_rows)?.concat())
-        };
         let times = match &table.time_column {
             Some(column) => {
                 let mut times = moments(&spill, column)?;
@@ -58,16 +54,21 @@ impl RawTable {
         let (mut keys, mut duplicate_keys) = (Vec::new(), 0);
         let (hashes, ties);
         if table.primary_key.is_empty() {
-            let certain = known_at_once(table, spill.columns());
-            ties = (certain.len() < all.len()).then(|| whole(&all)).transpose()?;
-            hashes = whole(if certain.is_empty() { &all } else { &certain })?;
+            let certain = hash_of_certain(table, &spill)?;
+            let of_rows = Ties::new(table, &spill, certain.clone())?;
+            // Rows that are alike in all they will ever hold may stand in any order.
+            ties = Some(of_rows).filter(|ties| !ties.late.is_empty());
+            hashes = certain;
         } else {
             keys = spill.map_batches(&spill.positions(&table.primary_key)?, row_keys)?.concat();
             duplicate_keys = count_duplicates(&keys);
             let without = keys.par_iter().any(|k| *k == NO_KEY);
-            ties = (without || duplicate_keys > 0).then(|| whole(&all)).transpose()?;
+            ties = match without || duplicate_keys > 0 {
+                true => Some(Ties::new(table, &spill, hash_of_certain(table, &spill)?)?),
+                false => None,
+            };
             let of_row = |(row, key): (usize, &u128)| match &ties {
-                Some(ties) if *key == NO_KEY => ties[row],
+                Some(ties) if *key == NO_KEY => ties.certain[row],
                 _ => shorten(*key),
             };
             hashes = keys.par_iter().enumerate().map(of_row).collect();
@@ -81,9 +82,9 @@ impl RawTable {
     }
 
     /// What orders rows.
-    pub fn rank(&self, row: u32) -> (i64, u64, u64) {
-        let row = row as usize;
-        (self.times[row], self.hashes[row], self.ties.as_ref().map_or(0, |t| t[row]))
+    pub fn rank(&self, row: u32) -> (i64, u64, Option<Tie>) {
+        let ties = self.ties.as_ref().map(|ties| ties.of(row));
+        (self.times[row as usize], self.hashes[row as usize], ties)
     }
 
     /// Counts, given how many rows are in the graph.
@@ -102,7 +103,54 @@ impl RawTable {
     }
 }
 
-/// The columns of a table without a primary key whose cells are known as soon as their row is.
+/// What orders one row among those of its time and hash.
+pub type Tie = (u64, Vec<(i64, usize, u64)>);
+
+/// Orders rows of one time and hash: by what is known at once, then by what becomes known, in the
+/// order in which it does. So rows that look the same at some moment may stand in an order that
+/// the future decides, but rows that differ by then do not.
+pub struct Ties {
+    /// The hash of the cells that are known as soon as their row is.
+    certain: Vec<u64>,
+    /// For each other column, from when on each cell is known, and its hash.
+    late: Vec<(Vec<i64>, Vec<u64>)>,
+}
+
+impl Ties {
+    fn new(table: &Table, spill: &Spill, certain: Vec<u64>) -> Result<Self, GraphError> {
+        let at_once = known_at_once(table, spill.columns());
+        let mut late = Vec::new();
+        for (position, field) in spill.columns().fields().iter().enumerate() {
+            if at_once.contains(&position) {
+                continue;
+            }
+            let known_from = table.find_column(field.name()).and_then(|c| c.known_from.as_ref());
+            let known = moments(spill, known_from.unwrap_or(field.name()))?;
+            late.push((known, spill.map_batches(&[position], whole_rows)?.concat()));
+        }
+        Ok(Self { certain, late })
+    }
+
+    /// What orders the row; of use only among rows of one time and hash.
+    pub fn of(&self, row: u32) -> Tie {
+        let row = row as usize;
+        let late = self.late.iter().enumerate();
+        let mut late: Vec<_> = late.map(|(i, (known, hash))| (known[row], i, hash[row])).collect();
+        late.sort_unstable();
+        (self.certain[row], late)
+    }
+}
+
+/// The hash of what is known of each row at once; the same for all where nothing is.
+fn hash_of_certain(table: &Table, spill: &Spill) -> Result<Vec<u64>, GraphError> {
+    let certain = known_at_once(table, spill.columns());
+    if certain.is_empty() {
+        return Ok(vec![0; spill.rows()]);
+    }
+    Ok(spill.map_batches(&certain, whole_rows)?.concat())
+}
+
+/// The columns of a table whose cells are known as soon as their row is.
 ///
 /// A cell that becomes known later must not decide how rows of one moment are ordered.
 fn known_at_once(table: &Table, columns: &ArrowSchema) -> Vec<usize> {

@@ -54,6 +54,8 @@ pub struct Cutoffs {
     pub test: Vec<i64>,
     /// How far each label looks ahead.
     pub horizon: Horizon,
+    /// How far apart the cutoffs to learn from lie.
+    pub step: Span,
     /// The last time that labels may be taken from.
     pub data_end: i64,
     /// Start of the validation split.
@@ -73,14 +75,14 @@ impl Cutoffs {
         }
     }
 
-    /// The cutoffs from the start of validation on, a horizon apart whatever the splits, whose
+    /// The cutoffs from the start of validation on, as far apart as those to learn from, whose
     /// windows have closed by `until`; ascending.
     #[must_use]
     pub fn closed_from_validation(&self, until: i64) -> Vec<i64> {
         if self.horizon.comparable() <= 0 {
             return Vec::new();
         }
-        let cutoffs = steps(self.horizon).map(|s| s.after(self.val_timestamp));
+        let cutoffs = steps(self.step).map(|s| s.after(self.val_timestamp));
         cutoffs.take_while(|c| self.horizon.after(*c) <= until).take(MOST).collect()
     }
 
@@ -157,7 +159,8 @@ pub(super) fn lay_out(
             return Err(too_many(split, cutoffs.len(), step));
         }
     }
-    Ok(Cutoffs { train, val, test, horizon, data_end: extent.last, val_timestamp, test_timestamp })
+    let data_end = extent.last;
+    Ok(Cutoffs { train, val, test, horizon, step, data_end, val_timestamp, test_timestamp })
 }
 
 /// The starts of validation and test, and the most evaluation cutoffs where nothing declares the starts.
@@ -235,6 +238,7 @@ pub(super) fn at_own_times(
         val: part(val_timestamp, test_timestamp),
         test: part(test_timestamp, i64::MAX),
         horizon: Span::ZERO,
+        step: Span::ZERO,
         data_end: last,
         val_timestamp,
         test_timestamp,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::entities::{KeyColumn, entities_from, keys_sql, times_sql};
 use super::named::Named;
-use super::query::QueryWriter;
+use super::query::{Ahead, QueryWriter};
 use super::task;
 use crate::ast::Selection;
 use crate::bind::{BoundQuery, Item, TaskType};
@@ -41,6 +41,8 @@ pub struct LabelPlan {
     /// The relation of cutoffs that the SQL reads: one column `timestamp`.
     pub(super) timestamps: String,
     pub(super) labels: String,
+    /// The same where cells may become known after the window has closed.
+    pub(super) closed: Option<String>,
     pub(super) eligible: String,
     pub(super) existing: String,
     pub(super) all: String,
@@ -80,8 +82,14 @@ impl LabelPlan {
             });
         }
         let timestamps = free_name(schema);
-        let writer =
-            QueryWriter { query, schema, timestamps: &timestamps, cutoff_column, label_column };
+        let writer = QueryWriter {
+            query,
+            schema,
+            timestamps: &timestamps,
+            cutoff_column,
+            label_column,
+            ahead: Ahead::Everything,
+        };
         let keys: Vec<KeyColumn> = query
             .entity_columns
             .iter()
@@ -103,6 +111,7 @@ impl LabelPlan {
             as_of: query.as_of,
             options: query.options.clone(),
             labels: writer.label_sql(),
+            closed: writer.closed_sql(),
             eligible: writer.eligible_sql(),
             existing: keys_sql(cutoff_column, &keys, &from),
             all: count_sql(schema, query.entity),
@@ -156,6 +165,7 @@ impl LabelPlan {
             as_of: None,
             options: parts.options,
             labels: parts.labels,
+            closed: None,
             eligible: existing.clone(),
             existing,
             all: count_sql(schema, parts.entity),

@@ -6,7 +6,7 @@ use datafusion::arrow::datatypes::DataType;
 use relcast_catalog::{KnownFrom, Schema, quoted};
 
 use super::entities::{link_condition, timed_relation};
-use crate::bind::{BoundAggregate, BoundColumn, Direction};
+use crate::bind::{BoundAggregate, BoundColumn, Direction, Role};
 
 /// Columns that a relation must hand on, each under a short name of its own.
 #[derive(Default)]
@@ -64,10 +64,11 @@ fn first_source(schema: &Schema, aggregate: &BoundAggregate) -> usize {
         .get(1)
         .and_then(|s| s.join)
         .is_some_and(|(_, step)| step.direction == Direction::Down);
-    let entity_is_static = aggregate
-        .sources
-        .first()
-        .is_some_and(|s| schema.table(s.table).known_from == KnownFrom::Static);
+    let entity_is_static = aggregate.sources.first().is_some_and(|s| {
+        let entity = schema.table(s.table);
+        let ends = entity.end_time_column.is_some() && aggregate.role == Role::Where;
+        entity.known_from == KnownFrom::Static && !ends
+    });
     let reads_entity = aggregate.condition.iter().flat_map(|c| c.leaves()).any(|c| c.source == 0);
     usize::from(goes_down && entity_is_static && !reads_entity)
 }

@@ -10,6 +10,7 @@ use crate::bind::{
     BoundAggregate, BoundColumn, BoundExpr, BoundLeaf, BoundQuery, Role, TaskType, ValueType,
     is_whole, leaf_type,
 };
+use crate::time::Horizon;
 
 /// Writes the SQL of one query over a relation of timestamps.
 pub(super) struct QueryWriter<'a> {
@@ -18,6 +19,16 @@ pub(super) struct QueryWriter<'a> {
     pub(super) timestamps: &'a str,
     pub(super) cutoff_column: &'a str,
     pub(super) label_column: &'a str,
+    pub(super) ahead: Ahead,
+}
+
+/// How much of what lies ahead of the cutoff is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ahead {
+    /// All that the data hold: what is to be predicted.
+    Everything,
+    /// What is known when the label's window closes.
+    UntilClosed,
 }
 
 impl QueryWriter<'_> {
@@ -28,6 +39,22 @@ impl QueryWriter<'_> {
         let mut filters = self.filter(self.query.condition.as_ref(), true, &exposed);
         filters.extend(self.filter(self.query.assuming.as_ref(), false, &exposed));
         self.select(&exposed, &filters, Some(&label))
+    }
+
+    /// The label rows as they are known when their windows close; none where that is all of them:
+    /// where no cell is read that may become known later.
+    pub(super) fn closed_sql(&self) -> Option<String> {
+        if self.query.horizon == Horizon::ZERO {
+            return None;
+        }
+        let closed = QueryWriter { ahead: Ahead::UntilClosed, ..*self }.label_sql();
+        Some(closed).filter(|closed| *closed != self.label_sql())
+    }
+
+    /// The moment until which a label's cells are read, given its cutoff.
+    fn close(&self, cutoff: &str) -> Option<String> {
+        let closed = || format!("({cutoff} + {})", self.query.horizon.interval_sql());
+        (self.ahead == Ahead::UntilClosed).then(closed)
     }
 
     /// One row per entity that exists and passes WHERE: cutoff, key.
@@ -141,9 +168,11 @@ impl QueryWriter<'_> {
             }
             _ => entities_from(self.schema, query.entity, query.options.entities, self.timestamps),
         };
+        let present = query.entity_columns.iter().map(|c| format!("e.{} IS NOT NULL", quoted(c)));
         format!(
-            "SELECT t.\"timestamp\" AS \"cutoff\", {keys}{} {from}",
-            exposed.select_list(|_| "e".to_owned())
+            "SELECT t.\"timestamp\" AS \"cutoff\", {keys}{} {from} WHERE {}",
+            exposed.select_list(|_| "e".to_owned()),
+            present.collect::<Vec<_>>().join(" AND ")
         )
     }
 
@@ -151,7 +180,8 @@ impl QueryWriter<'_> {
     fn aggregate_sql(&self, aggregate: &BoundAggregate) -> String {
         let exposed = Exposed::default();
         let cutoff = (aggregate.role == Role::Where).then_some("w.\"cutoff\"");
-        let read = |column: &BoundColumn| cell(column, &exposed, "p", cutoff);
+        let until = cutoff.map(str::to_owned).or_else(|| self.close("w.\"cutoff\""));
+        let read = |column: &BoundColumn| cell(column, &exposed, "p", until.as_deref());
         let mut filters = Vec::new();
         if let Some(condition) = &aggregate.condition {
             let value_type = |c: &BoundColumn| ValueType::of(&c.column.data_type);
@@ -218,10 +248,10 @@ impl QueryWriter<'_> {
     /// An expression over `_entities` as `e` and the aggregates as `a1…`.
     fn render(&self, expr: &BoundExpr, looks_back: bool, exposed: &Exposed) -> String {
         let aggregates = &self.query.aggregates;
+        let cutoff = "e.\"cutoff\"";
+        let until = looks_back.then(|| cutoff.to_owned()).or_else(|| self.close(cutoff));
         let sql = |leaf: &BoundLeaf| match leaf {
-            BoundLeaf::Column(column) => {
-                cell(column, exposed, "e", looks_back.then_some("e.\"cutoff\""))
-            }
+            BoundLeaf::Column(column) => cell(column, exposed, "e", until.as_deref()),
             BoundLeaf::Aggregate(index) => {
                 let value = format!("a{}.\"value\"", index + 1);
                 aggregates.get(*index).map_or("NULL".to_owned(), |a| self.over_empty(a, &value))

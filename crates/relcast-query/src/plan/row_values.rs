@@ -10,7 +10,7 @@ use crate::bind::{BoundAggregate, BoundColumn, BoundLeaf, TaskType, ValueType, l
 
 impl QueryWriter<'_> {
     /// Key columns `k1…`, `time`, `value`; none where the target is no function of one aggregate's
-    /// rows, each by itself.
+    /// rows, each by itself, known as soon as the row is.
     pub(super) fn row_values_sql(&self) -> Option<String> {
         let query = self.query;
         let task = &query.task_type;
@@ -23,6 +23,10 @@ impl QueryWriter<'_> {
             BoundLeaf::Column(_) => None,
         })?;
         if leaves.iter().any(|leaf| **leaf != BoundLeaf::Aggregate(index)) {
+            return None;
+        }
+        // A row whose cells become known later than the row has no value yet when it is known.
+        if self.closed_sql().is_some() {
             return None;
         }
         let aggregate = query.aggregates.get(index)?;

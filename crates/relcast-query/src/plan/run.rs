@@ -55,6 +55,7 @@ impl LabelPlan {
                     val: vec![once],
                     test: vec![once],
                     horizon: self.horizon,
+                    step: self.horizon,
                     data_end: once,
                     val_timestamp: once,
                     test_timestamp: once,
@@ -93,6 +94,27 @@ impl LabelPlan {
         cutoffs: &[i64],
     ) -> Result<RecordBatch, QueryError> {
         self.run(context, cutoffs, &self.labels, "computing the labels").await
+    }
+
+    /// The label rows at these cutoffs as they are known when their windows close: a cell that
+    /// becomes known only later is NULL in them. Those of a task in SQL are its label rows; which
+    /// cells it reads cannot be told.
+    ///
+    /// # Errors
+    /// As [`LabelPlan::label_rows`].
+    pub async fn closed_rows(
+        &self,
+        context: &SessionContext,
+        cutoffs: &[i64],
+    ) -> Result<RecordBatch, QueryError> {
+        let sql = self.closed.as_ref().unwrap_or(&self.labels);
+        self.run(context, cutoffs, sql, "computing the labels that have closed").await
+    }
+
+    /// Whether a label may be known only after its window has closed.
+    #[must_use]
+    pub fn closes_late(&self) -> bool {
+        self.closed.is_some()
     }
 
     /// The rows that the target reads, each with the label it would give alone in the window: key
