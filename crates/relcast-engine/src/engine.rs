@@ -89,7 +89,7 @@ impl Engine {
             checksum: found.checksum.clone(),
         };
         self.models
-            .get(id, async || {
+            .get(id, async {
                 let artefact = self.registry.load_artefact(&found)?;
                 let stored = StoredModel::read(model, found.version, artefact)?;
                 stored.check_schema(&self.catalog.schema)?;
@@ -104,7 +104,7 @@ impl Engine {
     /// If the tables cannot be read.
     pub async fn newest_time(&self, model: &StoredModel) -> Result<i64, EngineError> {
         self.newest
-            .get(ModelId::of(model), async || {
+            .get(ModelId::of(model), async {
                 let plan = model.question.plan(&model.schema, &model.set)?;
                 let newest = plan.newest_time(&self.database.context, None).await?;
                 Ok(newest.unwrap_or(model.cutoffs.data_end))
@@ -125,7 +125,7 @@ impl Engine {
         let id = ModelId::of(model);
         let until = self
             .known_until
-            .get((id.clone(), cutoff), async || {
+            .get((id.clone(), cutoff), async {
                 let data_end = self.newest_time(model).await?;
                 let plan = model.question.plan(&model.schema, &model.set)?;
                 let cutoffs = Cutoffs { data_end, ..model.cutoffs.clone() };
@@ -134,7 +134,7 @@ impl Engine {
             .await?;
         let (home, schema) = (self.registry.home(), &self.catalog.schema);
         self.scorers
-            .get((id, until), async || {
+            .get((id, until), async {
                 let model = model.clone();
                 Scorer::open(home, &self.database, schema, model, Some(cutoff)).await.map(Arc::new)
             })
@@ -170,7 +170,7 @@ impl Engine {
         cutoff: i64,
     ) -> Result<Arc<Population>, EngineError> {
         self.populations
-            .get((plan.population(), cutoff), async || {
+            .get((plan.population(), cutoff), async {
                 Population::read(&self.database.context, plan, cutoff).await.map(Arc::new)
             })
             .await
@@ -192,13 +192,13 @@ impl<K: Eq + Hash, V: Clone> Kept<K, V> {
     async fn get(
         &self,
         key: K,
-        find: impl AsyncFnOnce() -> Result<V, EngineError>,
+        find: impl Future<Output = Result<V, EngineError>>,
     ) -> Result<V, EngineError> {
         let cell = self.cell(key);
         if let Some(value) = cell.get() {
             return Ok(value.clone());
         }
-        let value = cell.get_or_try_init(find).await?.clone();
+        let value = cell.get_or_try_init(|| find).await?.clone();
         self.forget_oldest();
         Ok(value)
     }
@@ -241,7 +241,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_not_used_for_longest_goes_first_and_an_error_is_not_kept() {
         let kept: Kept<&str, usize> = Kept::new(10, |bytes| *bytes);
-        let value = async |key, bytes| kept.get(key, async || Ok(bytes)).await.unwrap();
+        let value = async |key, bytes| kept.get(key, async { Ok(bytes) }).await.unwrap();
         assert_eq!(value("a", 4).await, 4);
         assert_eq!(value("b", 4).await, 4);
         // It is there: nothing else is found out.
@@ -249,7 +249,7 @@ mod tests {
         assert_eq!(value("c", 4).await, 4);
         assert_eq!(value("a", 9).await, 4);
         assert_eq!(value("b", 2).await, 2);
-        assert!(kept.get("d", async || Err(EngineError::Stopped)).await.is_err());
+        assert!(kept.get("d", async { Err(EngineError::Stopped) }).await.is_err());
         assert_eq!(value("d", 1).await, 1);
         // What alone is too large is used all the same.
         assert_eq!(value("e", 100).await, 100);
