@@ -1,6 +1,7 @@
 //! Parquet files as lazily read frames, checked for what would fail later.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::path::Path;
 
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -9,7 +10,6 @@ use arrow::datatypes::{DataType, Field, Int64Type, TimeUnit};
 use datafusion::error::DataFusionError;
 use datafusion::functions_aggregate::expr_fn::{max, min};
 use datafusion::prelude::{Column, DataFrame, Expr, ParquetReadOptions, SessionContext};
-use futures::TryStreamExt;
 
 use crate::error::ConnectError;
 use crate::normalise::normalised_frame;
@@ -141,8 +141,8 @@ async fn text_columns(frame: &DataFrame) -> Result<BTreeMap<String, DataType>, D
 /// Whether every value of a byte column is UTF-8; reads no further than the first that is not.
 async fn is_text(frame: &DataFrame, column: Expr) -> Result<bool, DataFusionError> {
     let mut batches = frame.clone().select([column])?.execute_stream().await?;
-    while let Some(batch) = batches.try_next().await? {
-        let values = cast(batch.column(0), &DataType::Binary)?;
+    while let Some(batch) = poll_fn(|cx| batches.as_mut().poll_next(cx)).await {
+        let values = cast(batch?.column(0), &DataType::Binary)?;
         let mut values = values.as_binary::<i32>().iter().flatten();
         if !values.all(|value| std::str::from_utf8(value).is_ok()) {
             return Ok(false);
