@@ -149,6 +149,17 @@ pub enum CatalogError {
         /// All tasks.
         known: Vec<String>,
     },
+    /// A task whose models must not read a column that the graph's links are made of.
+    #[error(
+        "task {task:?} removes {link}, a foreign key, which models read through its link; take it out \
+         of remove_columns, or declare foreign_keys without it in relcast.yaml"
+    )]
+    RemovedLink {
+        /// The task.
+        task: String,
+        /// The link, as people write it.
+        link: String,
+    },
     /// A query over a table failed.
     #[error("reading table {table:?} failed: {source}")]
     Query {

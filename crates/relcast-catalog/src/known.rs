@@ -67,7 +67,7 @@ fn relation(schema: &Schema, table: TableId, path: &mut Vec<TableId>) -> String 
         let keys: Vec<String> =
             schema.table(link.parent).primary_key.iter().map(|k| quoted(k)).collect();
         let keys = keys.join(", ");
-        let on = join_condition(schema, link, "relcast_child", &alias);
+        let on = link_condition(schema, link, "relcast_child", &alias);
         joins.push_str(&format!(
             " LEFT JOIN (SELECT {keys}, max(relcast_known_at) AS known FROM ({parent}) GROUP BY {keys}) AS {alias} ON {on}"
         ));
@@ -82,8 +82,10 @@ fn relation(schema: &Schema, table: TableId, path: &mut Vec<TableId>) -> String 
     )
 }
 
-/// The condition that a row of `child` points to a row of `parent`, both given as aliases.
-pub(crate) fn join_condition(schema: &Schema, link: &Link, child: &str, parent: &str) -> String {
+/// The condition of SQL that a row of the link's child points to a row of its parent, both given as
+/// aliases.
+#[must_use]
+pub fn link_condition(schema: &Schema, link: &Link, child: &str, parent: &str) -> String {
     let parent_table = schema.table(link.parent);
     let child_table = schema.table(link.child);
     let conditions: Vec<String> = link

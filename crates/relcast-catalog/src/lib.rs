@@ -20,7 +20,7 @@ mod times;
 pub use catalog::{Catalog, Proposal, load};
 pub use error::CatalogError;
 pub use inspect::{Finding, FindingKind, Inspection, inspect, propose_yaml, to_dot};
-pub use known::known_relation;
+pub use known::{known_relation, link_condition};
 pub use manifest::TaskManifest;
 pub use names::nearest;
 pub use schema::{Column, KnownFrom, Link, LinkId, Schema, SemanticType, Table, TableId};

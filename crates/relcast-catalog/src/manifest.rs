@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::CatalogError;
 use crate::names::nearest;
+use crate::schema::{Schema, SemanticType};
 use crate::times::parse_time;
 
 /// One name or several.
@@ -90,10 +91,40 @@ pub struct TaskManifest {
     pub dst_entity_col: Option<String>,
     /// The number of items that are ranked, of a recommendation.
     pub eval_k: Option<u32>,
-    /// Columns to leave out, by table name.
+    /// Columns that models must not read, by table name; the label query may.
     pub remove_columns: BTreeMap<String, Vec<String>>,
     /// The folder that holds the manifest and `train|val|test.parquet`.
     pub directory: PathBuf,
+}
+
+impl TaskManifest {
+    /// `schema` as models of the task read it: the columns to leave out are ignored. Those of a
+    /// primary key are never read as values and stay what they are.
+    ///
+    /// # Errors
+    /// [`CatalogError::RemovedLink`] for a foreign key, which is read through its link.
+    pub fn schema_of_inputs(&self, mut schema: Schema) -> Result<Schema, CatalogError> {
+        for (name, columns) in &self.remove_columns {
+            let Some(id) = schema.find_table(name) else { continue };
+            if let Some((_, link)) =
+                schema.links_from(id).find(|(_, l)| l.columns.iter().any(|c| columns.contains(c)))
+            {
+                return Err(CatalogError::RemovedLink {
+                    task: self.name.clone(),
+                    link: schema.link_name(link),
+                });
+            }
+            let Some(table) = schema.tables.get_mut(id.index()) else { continue };
+            let keys = &table.primary_key;
+            let removed = |column: &str| {
+                columns.iter().any(|c| c == column) && !keys.iter().any(|k| k == column)
+            };
+            for column in table.columns.iter_mut().filter(|c| removed(&c.name)) {
+                column.semantic = SemanticType::Ignored;
+            }
+        }
+        Ok(schema)
+    }
 }
 
 /// A task manifest as it stands in the file.

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{database, error_of, folder, try_load};
-use relcast_catalog::{KnownFrom, SemanticType, load, propose_yaml};
+use relcast_catalog::{KnownFrom, Schema, SemanticType, load, propose_yaml};
 
 const CUSTOMERS: (&str, &str) =
     ("customers.csv", "customer_id,name,joined\n1,Ann,2020-01-01\n2,Bo,2020-02-01\n");
@@ -30,6 +30,45 @@ async fn a_manifest_declares_keys_links_and_times() {
     assert_eq!(schema.link_name(&schema.links[0]), "orders.customer_id");
     assert_eq!(orders.find_column("customer_id").unwrap().semantic, SemanticType::Key);
     assert_eq!(orders.find_column("amount").unwrap().semantic, SemanticType::Numerical);
+}
+
+#[tokio::test]
+async fn columns_that_a_task_removes_are_ignored_by_its_models_alone() {
+    let task = |removed: &str| {
+        format!(
+            "task_type: regression\nentity_table: customers\nentity_col: customer_id\n\
+             target_col: spent\ntime_col: timestamp\ntimedelta: 5 days\nsql: SELECT 1\n\
+             remove_columns: {removed}\n"
+        )
+    };
+    let loaded = async |removed: &str| {
+        let manifest = task(removed);
+        let files = [
+            CUSTOMERS,
+            ORDERS,
+            ("manifest.yaml", MANIFEST),
+            ("tasks/spending/manifest.yaml", manifest.as_str()),
+        ];
+        try_load(&files).await.unwrap()
+    };
+    let catalog = loaded("{ orders: [amount, order_id], customers: name }").await;
+    let schema =
+        catalog.find_task("spending").unwrap().schema_of_inputs(catalog.schema.clone()).unwrap();
+    let semantic = |schema: &Schema, table: &str, column: &str| {
+        schema.table(schema.find_table(table).unwrap()).find_column(column).unwrap().semantic
+    };
+    for (table, column) in [("orders", "amount"), ("customers", "name")] {
+        assert_eq!(semantic(&schema, table, column), SemanticType::Ignored, "{column}");
+        assert_ne!(semantic(&catalog.schema, table, column), SemanticType::Ignored, "{column}");
+    }
+    for (table, column) in [("orders", "order_id"), ("orders", "updated_at")] {
+        let before = semantic(&catalog.schema, table, column);
+        assert_eq!(semantic(&schema, table, column), before, "{column}");
+    }
+    let catalog = loaded("{ orders: customer_id }").await;
+    let task = catalog.find_task("spending").unwrap();
+    let error = task.schema_of_inputs(catalog.schema.clone()).unwrap_err().to_string();
+    assert!(error.contains("removes orders.customer_id, a foreign key"), "{error}");
 }
 
 #[tokio::test]

@@ -4,8 +4,9 @@
 
 mod common;
 
-use common::{data_dir, database};
+use common::database;
 use relcast_catalog::{inspect, load};
+use relcast_testkit::data_dir;
 
 /// Inspects one database; `dangling` are all dangling counts that aren't 0, by link.
 async fn check(name: &str, tables: usize, rows: u64, edges: u64, dangling: &[(&str, u64)]) {

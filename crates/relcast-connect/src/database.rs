@@ -215,7 +215,7 @@ async fn register(context: &SessionContext, table: &str, path: &Path) -> Result<
         Some(Format::Csv) => {
             let (schema, batches) = csv::read(path)?;
             let memory = MemTable::try_new(schema, vec![batches])?;
-            normalise::normalised_frame(context.read_table(Arc::new(memory))?, &[])?
+            normalise::normalised_frame(context.read_table(Arc::new(memory))?, &BTreeMap::new())?
         }
         _ => parquet::read(context, path).await?,
     };

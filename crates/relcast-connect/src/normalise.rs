@@ -4,6 +4,8 @@
 //! becomes `Utf8`, a dictionary becomes its values, a decimal becomes `Int64` where it has no
 //! fraction and fits, else `Float64`. Other types stay as they are.
 
+use std::collections::BTreeMap;
+
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::logical_expr::{Expr, ExprSchemable, cast};
 use datafusion::prelude::{Column, DataFrame};
@@ -38,22 +40,18 @@ pub(crate) fn normalised(from: &DataType) -> DataType {
     }
 }
 
-/// Selects all columns of `frame` under their own names, cast to their normalised types.
-///
-/// Columns named in `text` are bytes that hold UTF-8 and become strings.
+/// Selects all columns of `frame` under their own names, cast to their normalised types, or to those
+/// that their values allow where `by_values` says so.
 pub(crate) fn normalised_frame(
     frame: DataFrame,
-    text: &[String],
+    by_values: &BTreeMap<String, DataType>,
 ) -> Result<DataFrame, ConnectError> {
     let schema = frame.schema().clone();
     let mut columns = Vec::with_capacity(schema.fields().len());
     for (qualifier, field) in schema.iter() {
         let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
-        let to = if text.contains(field.name()) {
-            DataType::Utf8
-        } else {
-            normalised(field.data_type())
-        };
+        let to = by_values.get(field.name()).cloned();
+        let to = to.unwrap_or_else(|| normalised(field.data_type()));
         let expr = if &to == field.data_type() {
             column
         } else if let DataType::Timestamp(_, Some(_)) = field.data_type() {

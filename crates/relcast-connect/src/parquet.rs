@@ -1,10 +1,12 @@
 //! Parquet files as lazily read frames, checked for what would fail later.
 
+use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::path::Path;
 
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type, TimeUnit};
+use arrow::datatypes::{DataType, Field, Int64Type, TimeUnit};
 use datafusion::error::DataFusionError;
 use datafusion::functions_aggregate::expr_fn::{max, min};
 use datafusion::prelude::{Column, DataFrame, Expr, ParquetReadOptions, SessionContext};
@@ -15,7 +17,7 @@ use crate::normalise::normalised_frame;
 const HINT: &str = "the file may be cut off or not be Parquet at all; write it again";
 
 /// The rows of a Parquet file with normalised columns; nothing but its footer, and the columns
-/// whose values could be out of range, is read here.
+/// whose values decide whether and as what they can be read, is read here.
 pub(crate) async fn read(context: &SessionContext, path: &Path) -> Result<DataFrame, ConnectError> {
     let bad = |e: DataFusionError| ConnectError::Unreadable {
         file: path.to_owned(),
@@ -31,8 +33,9 @@ pub(crate) async fn read(context: &SessionContext, path: &Path) -> Result<DataFr
         return Err(bad(DataFusionError::Plan("it has no columns".to_owned())));
     }
     check_times(&frame, path).await?;
-    let text = text_columns(&frame).await.map_err(bad)?;
-    normalised_frame(frame, &text)
+    let mut by_values = text_columns(&frame).await.map_err(bad)?;
+    by_values.extend(whole_numbers(&frame).await.map_err(bad)?);
+    normalised_frame(frame, &by_values)
 }
 
 /// A `file://` address, in which no character of the path can be read as a pattern.
@@ -49,51 +52,61 @@ fn file_url(path: &Path) -> String {
     url
 }
 
+/// The columns whose fields are asked for, each with its expression.
+fn columns<'a>(
+    frame: &'a DataFrame,
+    asked: impl Fn(&Field) -> bool + 'a,
+) -> impl Iterator<Item = (&'a Field, Expr)> {
+    let fields = frame.schema().iter().filter(move |(_, field)| asked(field));
+    fields.map(|(qualifier, field)| {
+        (field.as_ref(), Expr::Column(Column::new(qualifier.cloned(), field.name())))
+    })
+}
+
+/// The smallest and the largest value of each column, as arrays of one value.
+async fn bounds(
+    frame: &DataFrame,
+    columns: &[(&Field, Expr)],
+) -> Result<Vec<[ArrayRef; 2]>, DataFusionError> {
+    if columns.is_empty() {
+        return Ok(Vec::new());
+    }
+    let items = columns.iter().enumerate().flat_map(|(i, (_, column))| {
+        [
+            min(column.clone()).alias(format!("min {i}")),
+            max(column.clone()).alias(format!("max {i}")),
+        ]
+    });
+    let row = frame.clone().aggregate(vec![], items.collect())?.collect().await?;
+    let row = row.iter().find(|batch| batch.num_rows() > 0);
+    let pairs = row.map_or(&[][..], |row| row.columns()).chunks_exact(2);
+    Ok(pairs.map(|pair| [pair[0].clone(), pair[1].clone()]).collect())
+}
+
 /// Refuses times that microseconds can't hold, from the smallest and largest value of each column
 /// with a coarser unit.
 async fn check_times(frame: &DataFrame, path: &Path) -> Result<(), ConnectError> {
-    let coarse: Vec<(String, Expr, i64, &'static str)> = frame
-        .schema()
-        .iter()
-        .filter_map(|(qualifier, field)| {
-            let (per_unit, unit) = microseconds_per_unit(field.data_type())?;
-            let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
-            Some((field.name().clone(), column, per_unit, unit))
-        })
-        .collect();
-    if coarse.is_empty() {
-        return Ok(());
-    }
-    let bounds = coarse.iter().flat_map(|(name, column, _, _)| {
-        [
-            min(column.clone()).alias(format!("min {name}")),
-            max(column.clone()).alias(format!("max {name}")),
-        ]
-    });
-    let batches = frame.clone().aggregate(vec![], bounds.collect())?.collect().await?;
-    for (index, (name, _, per_unit, unit)) in coarse.iter().enumerate() {
-        for batch in &batches {
-            for bound in batch.columns().iter().skip(2 * index).take(2) {
-                let numbers = match bound.data_type() {
-                    DataType::Date32 => cast(
-                        &cast(bound, &DataType::Int32).map_err(DataFusionError::from)?,
-                        &DataType::Int64,
-                    ),
-                    _ => cast(bound, &DataType::Int64),
-                }
-                .map_err(DataFusionError::from)?;
-                let numbers = numbers.as_primitive::<Int64Type>();
-                if let Some(value) =
-                    numbers.iter().flatten().find(|v| v.checked_mul(*per_unit).is_none())
-                {
-                    return Err(ConnectError::TimeOutOfRange {
-                        file: path.to_owned(),
-                        column: name.clone(),
-                        value,
-                        unit,
-                    });
-                }
+    let coarse = |field: &Field| microseconds_per_unit(field.data_type()).is_some();
+    let coarse: Vec<(&Field, Expr)> = columns(frame, coarse).collect();
+    let bounds = bounds(frame, &coarse).await?;
+    let each = coarse.iter().zip(&bounds);
+    for (field, bound) in each.flat_map(|((field, _), two)| two.iter().map(move |b| (field, b))) {
+        let Some((per_unit, unit)) = microseconds_per_unit(field.data_type()) else { continue };
+        let numbers = match bound.data_type() {
+            DataType::Date32 => {
+                cast(bound, &DataType::Int32).and_then(|n| cast(&n, &DataType::Int64))
             }
+            _ => cast(bound, &DataType::Int64),
+        };
+        let numbers = numbers.map_err(DataFusionError::from)?;
+        let numbers = numbers.as_primitive::<Int64Type>();
+        if let Some(value) = numbers.iter().flatten().find(|v| v.checked_mul(per_unit).is_none()) {
+            return Err(ConnectError::TimeOutOfRange {
+                file: path.to_owned(),
+                column: field.name().clone(),
+                value,
+                unit,
+            });
         }
     }
     Ok(())
@@ -110,31 +123,51 @@ fn microseconds_per_unit(data_type: &DataType) -> Option<(i64, &'static str)> {
     }
 }
 
-/// Byte columns that hold text, as old writers leave them: the first thousand values are UTF-8.
-async fn text_columns(frame: &DataFrame) -> Result<Vec<String>, DataFusionError> {
-    let mut text = Vec::new();
-    for (qualifier, field) in frame.schema().iter() {
-        if !matches!(
-            field.data_type(),
-            DataType::Binary | DataType::LargeBinary | DataType::BinaryView
-        ) {
-            continue;
-        }
-        let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
-        let first = frame
-            .clone()
-            .select([column.clone()])?
-            .filter(column.is_not_null())?
-            .limit(0, Some(1000))?;
-        let mut is_text = true;
-        for batch in first.collect().await? {
-            let values = cast(batch.column(0), &DataType::Binary)?;
-            is_text &=
-                values.as_binary::<i32>().iter().flatten().all(|v| std::str::from_utf8(v).is_ok());
-        }
-        if is_text {
-            text.push(field.name().clone());
+/// Byte columns that hold text, as old writers leave them: every value is UTF-8, whatever the order
+/// of the rows.
+async fn text_columns(frame: &DataFrame) -> Result<BTreeMap<String, DataType>, DataFusionError> {
+    let bytes = |field: &Field| {
+        matches!(field.data_type(), DataType::Binary | DataType::LargeBinary | DataType::BinaryView)
+    };
+    let mut text = BTreeMap::new();
+    for (field, column) in columns(frame, bytes) {
+        if is_text(frame, column).await? {
+            text.insert(field.name().clone(), DataType::Utf8);
         }
     }
     Ok(text)
+}
+
+/// Whether every value of a byte column is UTF-8; reads no further than the first that is not.
+async fn is_text(frame: &DataFrame, column: Expr) -> Result<bool, DataFusionError> {
+    let mut batches = frame.clone().select([column])?.execute_stream().await?;
+    while let Some(batch) = poll_fn(|cx| batches.as_mut().poll_next(cx)).await {
+        let values = cast(batch?.column(0), &DataType::Binary)?;
+        let mut values = values.as_binary::<i32>().iter().flatten();
+        if !values.all(|value| std::str::from_utf8(value).is_ok()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Decimals without a fraction whose type could hold more than `Int64`, but whose values do not:
+/// warehouses declare every whole number with 38 digits.
+async fn whole_numbers(frame: &DataFrame) -> Result<BTreeMap<String, DataType>, DataFusionError> {
+    let wide = |field: &Field| {
+        matches!(field.data_type(), DataType::Decimal128(19.., 0) | DataType::Decimal256(19.., 0))
+    };
+    let wide: Vec<(&Field, Expr)> = columns(frame, wide).collect();
+    let bounds = bounds(frame, &wide).await?;
+    let mut whole = BTreeMap::new();
+    for ((field, _), bounds) in wide.iter().zip(&bounds) {
+        let mut fits = true;
+        for bound in bounds {
+            fits &= cast(bound, &DataType::Int64)?.null_count() == bound.null_count();
+        }
+        if fits {
+            whole.insert(field.name().clone(), DataType::Int64);
+        }
+    }
+    Ok(whole)
 }

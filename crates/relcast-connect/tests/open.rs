@@ -86,6 +86,61 @@ async fn columns_are_normalised_and_names_keep_their_case() {
     assert_eq!([value(0), value(1), value(2), value(3)], ["0", "1", "86400000000", "1.5"]);
 }
 
+/// The types of the columns of table `t` in `folder`.
+async fn types(folder: &Path) -> Vec<DataType> {
+    let database = open(folder.to_str().unwrap()).await.unwrap();
+    let table = database.context.table("t").await.unwrap();
+    table.schema().fields().iter().map(|f| f.data_type().clone()).collect()
+}
+
+#[tokio::test]
+async fn bytes_are_text_if_every_value_is_wherever_the_odd_one_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    for odd in [None, Some(0), Some(2999)] {
+        let latin: &[u8] = b"caf\xe9";
+        let cell = |row| if Some(row) == odd { latin } else { "café".as_bytes() };
+        let words: Vec<&[u8]> = (0..3000).map(cell).collect();
+        write_parquet(
+            &folder.path().join("t.parquet"),
+            vec![("word", Arc::new(BinaryArray::from(words)))],
+        );
+        let expected = if odd.is_some() { DataType::Binary } else { DataType::Utf8 };
+        assert_eq!(types(folder.path()).await, [expected], "{odd:?}");
+        let database = open(folder.path().to_str().unwrap()).await.unwrap();
+        let rows = database.context.sql("SELECT count(DISTINCT word) FROM t").await.unwrap();
+        rows.collect().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn decimals_without_a_fraction_are_whole_numbers_where_their_values_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    let decimals = |values: Vec<Option<i128>>, precision, scale| -> ArrayRef {
+        let values = Decimal128Array::from(values);
+        Arc::new(values.with_precision_and_scale(precision, scale).unwrap())
+    };
+    // Neighbours beyond 2^53 are one and the same as floats.
+    let keys = vec![Some((1 << 53) + 1), Some(1 << 53)];
+    write_parquet(
+        &folder.path().join("t.parquet"),
+        vec![
+            ("key", decimals(keys, 38, 0)),
+            ("short", decimals(vec![Some(1), None], 18, 0)),
+            ("most", decimals(vec![Some(i128::from(i64::MIN)), Some(i128::from(i64::MAX))], 38, 0)),
+            ("far", decimals(vec![Some(1), Some(i128::from(i64::MAX) + 1)], 38, 0)),
+            ("cents", decimals(vec![Some(150), None], 38, 2)),
+            ("nothing", decimals(vec![None, None], 38, 0)),
+        ],
+    );
+    let (whole, float) = (DataType::Int64, DataType::Float64);
+    let expected = [&whole, &whole, &whole, &float, &float, &whole].map(Clone::clone);
+    assert_eq!(types(folder.path()).await, expected);
+    let database = open(folder.path().to_str().unwrap()).await.unwrap();
+    let sql = "SELECT count(DISTINCT key) FROM t";
+    let rows = database.context.sql(sql).await.unwrap().collect().await.unwrap();
+    assert_eq!(arrow::util::display::array_value_to_string(rows[0].column(0), 0).unwrap(), "2");
+}
+
 #[tokio::test]
 async fn a_table_without_rows_opens() {
     let folder = tempfile::tempdir().unwrap();

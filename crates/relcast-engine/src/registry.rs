@@ -169,7 +169,8 @@ impl Registry {
         let (own, others): (Vec<_>, Vec<_>) =
             self.versions().await?.into_iter().partition(|version| version.model == model);
         if own.is_empty() {
-            let nearest = nearest(model, others.iter().map(|version| version.model.as_str()));
+            let others = others.iter().map(|version| version.model.as_str());
+            let nearest = relcast_catalog::nearest(model, others).map(str::to_owned);
             return Err(EngineError::NoModel { model: model.to_owned(), nearest });
         }
         Ok(own)
@@ -403,13 +404,4 @@ pub(crate) fn now() -> i64 {
 fn no_version(model: &str, version: i64, existing: &[ModelVersion]) -> EngineError {
     let existing: Vec<String> = existing.iter().map(|v| v.version.to_string()).collect();
     EngineError::NoVersion { model: model.to_owned(), version, existing: existing.join(", ") }
-}
-
-/// The name nearest to `wanted`, if one is near enough to be meant.
-fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
-    names
-        .map(|name| (strsim::damerau_levenshtein(wanted, name), name))
-        .filter(|(distance, name)| *distance <= 1 + name.chars().count() / 4)
-        .min()
-        .map(|(_, name)| name.to_owned())
 }

@@ -73,7 +73,8 @@ impl StoredModel {
     /// # Errors
     /// [`EngineError::SchemaChanged`] naming what differs first.
     pub fn check_schema(&self, schema: &Schema) -> Result<(), EngineError> {
-        match first_difference(&self.schema, schema) {
+        let schema = self.question.schema_of_inputs(schema.clone())?;
+        match first_difference(&self.schema, &schema) {
             None => Ok(()),
             Some(difference) => {
                 Err(EngineError::SchemaChanged { model: self.name.clone(), difference })

@@ -75,9 +75,6 @@ pub struct LinkReport {
     pub null: usize,
     /// Child rows whose foreign key points nowhere, or to a row that was left out.
     pub dangling: usize,
-    /// Whether the foreign key has other types than the primary key; keys of equal value match
-    /// even so.
-    pub types_differ: bool,
 }
 
 /// What [`META`] says.

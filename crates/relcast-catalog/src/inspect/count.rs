@@ -5,7 +5,7 @@ use relcast_connect::Database;
 
 use super::{ColumnReport, LinkReport, TableReport, known_from_text};
 use crate::error::CatalogError;
-use crate::known::{join_condition, known_relation};
+use crate::known::{known_relation, link_condition};
 use crate::schema::{Column, KnownFrom, Link, Schema, SemanticType, Table, TableId};
 use crate::sql::{AggregateRow, key_kind, quoted};
 use crate::statistics::{self, TableStatistics};
@@ -142,7 +142,7 @@ pub(super) async fn link(
         has_null.join(" OR "),
         quoted(&child.name),
         quoted(&parent.name),
-        join_condition(schema, link, "c", "p"),
+        link_condition(schema, link, "c", "p"),
         keys = keys.join(", "),
     );
     let row = AggregateRow::query(&database.context, &sql)

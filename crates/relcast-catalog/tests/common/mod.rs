@@ -1,9 +1,9 @@
-//! Small databases in temporary folders, and the real ones where they are present.
+//! Small databases in temporary folders.
 
 // Each test file uses a part of this.
 #![allow(dead_code)]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use relcast_catalog::{Catalog, CatalogError, load};
 use relcast_connect::{Database, open};
@@ -31,15 +31,4 @@ pub async fn try_load(files: &[(&str, &str)]) -> Result<Catalog, CatalogError> {
 
 pub async fn error_of(files: &[(&str, &str)]) -> String {
     try_load(files).await.unwrap_err().to_string()
-}
-
-/// The folder of real databases: `RELCAST_DATA`, else beside the repository.
-pub fn data_dir() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let folder = std::env::var_os("RELCAST_DATA").map_or(beside, PathBuf::from);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    println!("skipped: no folder {}; set RELCAST_DATA to run this test", folder.display());
-    None
 }

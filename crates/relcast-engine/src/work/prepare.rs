@@ -74,6 +74,17 @@ impl Question {
         Ok(plan)
     }
 
+    /// `schema` as models of the question read it: without the columns that a task removes.
+    ///
+    /// # Errors
+    /// [`EngineError::Catalog`] if the task removes a foreign key.
+    pub fn schema_of_inputs(&self, schema: Schema) -> Result<Schema, EngineError> {
+        match self {
+            Self::Task(task) => Ok(task.schema_of_inputs(schema)?),
+            Self::Query(_) => Ok(schema),
+        }
+    }
+
     fn unchecked_plan(
         &self,
         schema: &Schema,
@@ -140,7 +151,7 @@ impl Prepared {
             Some(until) => catalog.schema_known_at(database, *until).await?,
             None => catalog.schema.clone(),
         };
-        let schema = &schema;
+        let schema = &question.schema_of_inputs(schema)?;
         let plan = question.plan(schema, set)?;
         let splits = LabelSplits::read(&database.context, &plan, &cutoffs).await?;
         splits.check_finite()?;

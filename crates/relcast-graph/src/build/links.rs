@@ -1,6 +1,5 @@
 //! Which row each foreign key points to, and the neighbour lists in both directions.
 
-use arrow::datatypes::DataType;
 use rayon::prelude::*;
 use relcast_catalog::{KnownFrom, Link, LinkId, Schema, TableId};
 
@@ -90,22 +89,6 @@ fn check_width(schema: &Schema, link: &Link) -> Result<(), GraphError> {
     })
 }
 
-/// Whether the foreign key holds another kind of value than the primary key, such as text for
-/// numbers.
-pub fn types_differ(schema: &Schema, link: &Link) -> bool {
-    let kind = |table: TableId, column: &String| {
-        schema.table(table).find_column(column).map(|c| match &c.data_type {
-            t if t.is_integer() => DataType::Int64,
-            t if t.is_floating() => DataType::Float64,
-            other => other.clone(),
-        })
-    };
-    let pairs = link.columns.iter().zip(&schema.table(link.parent).primary_key);
-    pairs
-        .into_iter()
-        .any(|(foreign, primary)| kind(link.child, foreign) != kind(link.parent, primary))
-}
-
 /// Writes both directions of a link, given the raw rows of each table in the order of the graph.
 ///
 /// # Errors
@@ -127,7 +110,7 @@ pub fn write(
     writer.write_values(name::parents(link), parents)?;
     writer.write_values(name::offsets(link), offsets)?;
     writer.write_values(name::children(link), children)?;
-    Ok(LinkReport { edges, null, dangling, types_differ: false })
+    Ok(LinkReport { edges, null, dangling })
 }
 
 /// For each raw row its number in `order`, or [`NO_ROW`].

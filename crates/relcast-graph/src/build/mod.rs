@@ -56,9 +56,7 @@ fn write(
     let mut report = GraphReport::default();
     for (id, link) in schema.link_ids() {
         let (child, parent) = (&orders[link.child.index()], &orders[link.parent.index()]);
-        let mut counts = links::write(writer, id, &targets[id.index()], child, parent)?;
-        counts.types_differ = links::types_differ(schema, link);
-        report.links.push(counts);
+        report.links.push(links::write(writer, id, &targets[id.index()], child, parent)?);
     }
     drop(targets);
     for ((id, table), order) in (0u32..).map(TableId).zip(tables).zip(orders) {

@@ -12,7 +12,8 @@ use crate::build::table::{NO_TIME, RawTable};
 /// without any timed ancestor has no time and is left out.
 ///
 /// `targets` are the rows that each link points to. Times only grow and come from a finite set,
-/// so circles of untimed tables come to an end too. A NULL or dangling foreign key adds nothing.
+/// so circles of untimed tables come to an end too. A NULL or dangling foreign key adds nothing, and
+/// no table is among its own parents.
 pub fn inherit(schema: &Schema, tables: &mut [RawTable], targets: &[Vec<u32>]) {
     let mut changed = true;
     while take(&mut changed) {
@@ -24,8 +25,7 @@ pub fn inherit(schema: &Schema, tables: &mut [RawTable], targets: &[Vec<u32>]) {
             let mut times = take(&mut tables[id.index()].times);
             for link in links {
                 let parent = schema.link(*link).parent;
-                let own = (parent == id).then(|| times.clone());
-                let parents = own.as_ref().unwrap_or(&tables[parent.index()].times);
+                let parents = &tables[parent.index()].times;
                 changed |= raise(&mut times, &targets[link.index()], parents);
             }
             tables[id.index()].times = times;

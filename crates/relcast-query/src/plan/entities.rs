@@ -1,6 +1,6 @@
 //! Tables with the time from which their rows are known, and the entities that exist at each cutoff.
 
-use relcast_catalog::{KnownFrom, Link, Schema, TableId, key_equality, quoted};
+use relcast_catalog::{KnownFrom, Schema, TableId, link_condition, quoted};
 
 use super::expression::time_sql;
 use crate::options::Entities;
@@ -26,20 +26,6 @@ pub(super) fn timed_relation(schema: &Schema, id: TableId) -> Relation {
             time: Some("relcast_known_at".to_owned()),
         },
     }
-}
-
-/// That a row of the link's child points to a row of its parent, both given as aliases.
-pub(super) fn link_condition(schema: &Schema, link: &Link, child: &str, parent: &str) -> String {
-    let (child_table, parent_table) = (schema.table(link.child), schema.table(link.parent));
-    let pairs = link.columns.iter().zip(&parent_table.primary_key);
-    let equal = pairs.filter_map(|(foreign, key)| {
-        let left = &child_table.find_column(foreign)?.data_type;
-        let right = &parent_table.find_column(key)?.data_type;
-        let (foreign, key) =
-            (format!("{child}.{}", quoted(foreign)), format!("{parent}.{}", quoted(key)));
-        Some(key_equality((&foreign, left), (&key, right)))
-    });
-    equal.collect::<Vec<_>>().join(" AND ")
 }
 
 /// `FROM … [WHERE …]`: the timestamps as `t` with the rows of the entity table as `e` that exist at each.

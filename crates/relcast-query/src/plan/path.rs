@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 
 use datafusion::arrow::datatypes::DataType;
-use relcast_catalog::{KnownFrom, Schema, quoted};
+use relcast_catalog::{KnownFrom, Schema, link_condition, quoted};
 
-use super::entities::{link_condition, timed_relation};
+use super::entities::timed_relation;
 use crate::bind::{BoundAggregate, BoundColumn, Direction, Role};
 
 /// Columns that a relation must hand on, each under a short name of its own.
