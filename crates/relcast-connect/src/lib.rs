@@ -4,6 +4,7 @@
 //! table has normalised columns; [`write`] puts record batches into a Parquet file, a CSV file or
 //! a SQLite table, whole or not at all. Nothing here knows keys, links or times.
 
+mod apart;
 mod csv;
 mod database;
 mod error;
