@@ -21,5 +21,6 @@ mod target;
 pub use database::{Database, OpenOptions, open, open_with};
 pub use error::ConnectError;
 pub use overlay::with_table;
+pub use parquet::file_url;
 pub use sink::{check_target, write};
 pub use target::Target;
