@@ -39,5 +39,6 @@ fn a_damaged_table_is_told_and_stands_in_nobodys_way() {
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(told.contains("table \"t\" is left out: ") && told.contains("DROP TABLE"), "{told}");
     assert!(run("DROP TABLE t").status.success());
-    assert!(run("SELECT count(*) AS n FROM customers").stderr.is_empty());
+    let output = run("SELECT count(*) AS n FROM customers");
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("left out"));
 }
