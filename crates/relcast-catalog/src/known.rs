@@ -30,7 +30,7 @@ pub fn known_relation(schema: &Schema, table: TableId) -> String {
 /// A query over what is known of a table at `until`, microseconds UTC: rows that are younger are
 /// left out, cells that are younger are NULL.
 pub(crate) fn known_at(schema: &Schema, table: TableId, until: i64) -> String {
-    let moment = format!("arrow_cast({until}, 'Timestamp(Microsecond, None)')");
+    let moment = moment_sql(until);
     let item = |column: &Column| {
         let name = quoted(&column.name);
         let own = matches!(column.data_type, DataType::Timestamp(_, _)) && !column.planned;
@@ -53,6 +53,11 @@ pub(crate) fn known_at(schema: &Schema, table: TableId, until: i64) -> String {
         _ => format!(" WHERE relcast_known_at <= {moment}"),
     };
     format!("SELECT {} FROM ({rows}){known}", items.join(", "))
+}
+
+/// A moment, microseconds UTC, as SQL.
+pub(crate) fn moment_sql(micros: i64) -> String {
+    format!("arrow_cast({micros}, 'Timestamp(Microsecond, None)')")
 }
 
 /// The rows of `child`, a table's name in quotes, with the latest time among their parents.
