@@ -8,17 +8,29 @@ use crate::sql::{key_equality, quoted};
 /// A query over the rows of a table, with all its columns plus `relcast_known_at`: the time from
 /// which a row is known, NULL for a static table and for a row without any time.
 ///
-/// A table without a time column takes the latest time of the parents it points to. A link that
-/// closes a circle of untimed tables adds nothing.
+/// A table without a time column takes the latest time of the parents it points to, over the links
+/// that [`Schema::resolve_known_from`] chose; these make no circle.
 #[must_use]
 pub fn known_relation(schema: &Schema, table: TableId) -> String {
-    relation(schema, table, &mut vec![table])
+    let name = quoted(&schema.table(table).name);
+    match &schema.table(table).known_from {
+        KnownFrom::TimeColumn(column) => {
+            format!("SELECT *, {} AS relcast_known_at FROM {name}", quoted(column))
+        }
+        KnownFrom::Static => {
+            format!("SELECT *, CAST(NULL AS TIMESTAMP) AS relcast_known_at FROM {name}")
+        }
+        KnownFrom::Parents(links) => {
+            let links: Vec<&Link> = links.iter().map(|link| schema.link(*link)).collect();
+            inherited(schema, &name, &links)
+        }
+    }
 }
 
 /// A query over what is known of a table at `until`, microseconds UTC: rows that are younger are
 /// left out, cells that are younger are NULL.
 pub(crate) fn known_at(schema: &Schema, table: TableId, until: i64) -> String {
-    let moment = format!("arrow_cast({until}, 'Timestamp(Microsecond, None)')");
+    let moment = moment_sql(until);
     let item = |column: &Column| {
         let name = quoted(&column.name);
         let own = matches!(column.data_type, DataType::Timestamp(_, _)) && !column.planned;
@@ -43,27 +55,18 @@ pub(crate) fn known_at(schema: &Schema, table: TableId, until: i64) -> String {
     format!("SELECT {} FROM ({rows}){known}", items.join(", "))
 }
 
-fn relation(schema: &Schema, table: TableId, path: &mut Vec<TableId>) -> String {
-    let name = quoted(&schema.table(table).name);
-    let links: Vec<&Link> = match &schema.table(table).known_from {
-        KnownFrom::TimeColumn(column) => {
-            return format!("SELECT *, {} AS relcast_known_at FROM {name}", quoted(column));
-        }
-        KnownFrom::Static => Vec::new(),
-        KnownFrom::Parents(links) => {
-            links.iter().map(|l| schema.link(*l)).filter(|l| !path.contains(&l.parent)).collect()
-        }
-    };
-    if links.is_empty() {
-        return format!("SELECT *, CAST(NULL AS TIMESTAMP) AS relcast_known_at FROM {name}");
-    }
+/// A moment, microseconds UTC, as SQL.
+pub(crate) fn moment_sql(micros: i64) -> String {
+    format!("arrow_cast({micros}, 'Timestamp(Microsecond, None)')")
+}
+
+/// The rows of `child`, a table's name in quotes, with the latest time among their parents.
+fn inherited(schema: &Schema, child: &str, links: &[&Link]) -> String {
     let mut joins = String::new();
     let mut times = Vec::new();
-    for (index, link) in links.into_iter().enumerate() {
+    for (index, link) in links.iter().enumerate() {
         let alias = format!("relcast_parent_{index}");
-        path.push(link.parent);
-        let parent = relation(schema, link.parent, path);
-        path.pop();
+        let parent = known_relation(schema, link.parent);
         let keys: Vec<String> =
             schema.table(link.parent).primary_key.iter().map(|k| quoted(k)).collect();
         let keys = keys.join(", ");
@@ -78,7 +81,7 @@ fn relation(schema: &Schema, table: TableId, path: &mut Vec<TableId>) -> String 
         several => format!("greatest({})", several.join(", ")),
     };
     format!(
-        "SELECT relcast_child.*, {latest} AS relcast_known_at FROM {name} AS relcast_child{joins}"
+        "SELECT relcast_child.*, {latest} AS relcast_known_at FROM {child} AS relcast_child{joins}"
     )
 }
 

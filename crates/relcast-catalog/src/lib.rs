@@ -19,7 +19,7 @@ mod times;
 
 pub use catalog::{Catalog, Proposal, load};
 pub use error::CatalogError;
-pub use inspect::{Finding, FindingKind, Inspection, inspect, propose_yaml, to_dot};
+pub use inspect::{Finding, FindingKind, Inspection, inspect, inspect_at, propose_yaml, to_dot};
 pub use known::{known_relation, link_condition};
 pub use manifest::TaskManifest;
 pub use names::nearest;

@@ -79,7 +79,8 @@ pub struct Column {
 pub enum KnownFrom {
     /// From the value of the table's own time column.
     TimeColumn(String),
-    /// From the latest time among the parents that these links point to, transitively.
+    /// From the latest time among the parents that these links point to, transitively. The links of
+    /// all tables together make no circle.
     Parents(Vec<LinkId>),
     /// Always.
     Static,
@@ -203,40 +204,57 @@ impl Schema {
 
     /// Sets each table's [`KnownFrom`] from time columns and links.
     ///
-    /// A table without a time column is known from its timed ancestors; links to static tables
-    /// and links that close a circle of untimed tables add nothing.
+    /// A table without a time column is known from its timed ancestors; links to static tables add
+    /// nothing. Rows in a circle of untimed tables cannot all have been there before each other:
+    /// some link of it was filled in later. So of the links within a circle only those count that
+    /// lead nearer to a time column; the others are known, as all links, when both their ends are.
     pub fn resolve_known_from(&mut self) {
-        let timed: Vec<bool> =
-            (0u32..).take(self.tables.len()).map(|t| self.reaches_time(TableId(t))).collect();
-        for t in 0..self.tables.len() {
-            let known_from = match &self.tables[t].time_column {
-                Some(column) => KnownFrom::TimeColumn(column.clone()),
-                None => {
-                    let links: Vec<LinkId> = self
-                        .link_ids()
-                        .filter(|(_, l)| l.child.index() == t && l.parent.index() != t)
-                        .filter(|(_, l)| timed[l.parent.index()])
-                        .map(|(id, _)| id)
-                        .collect();
-                    if links.is_empty() { KnownFrom::Static } else { KnownFrom::Parents(links) }
-                }
-            };
-            self.tables[t].known_from = known_from;
+        let steps = self.steps_to_a_time();
+        let counts = |link: &Link| {
+            let (child, parent) = (steps[link.child.index()], steps[link.parent.index()]);
+            parent.is_some() && (parent < child || !self.leads_back(link))
+        };
+        let known_from = |(id, table): (TableId, &Table)| match &table.time_column {
+            Some(column) => KnownFrom::TimeColumn(column.clone()),
+            None => {
+                let links = self.links_from(id).filter(|(_, link)| counts(link));
+                let links: Vec<LinkId> = links.map(|(id, _)| id).collect();
+                if links.is_empty() { KnownFrom::Static } else { KnownFrom::Parents(links) }
+            }
+        };
+        let tables = (0u32..).map(TableId).zip(&self.tables);
+        let known_from: Vec<KnownFrom> = tables.map(known_from).collect();
+        for (table, known_from) in self.tables.iter_mut().zip(known_from) {
+            table.known_from = known_from;
         }
     }
 
-    /// Whether the table has a time column or an ancestor that has one.
-    fn reaches_time(&self, start: TableId) -> bool {
-        let mut seen = vec![false; self.tables.len()];
-        let mut open = vec![start];
-        while let Some(table) = open.pop() {
-            if std::mem::replace(&mut seen[table.index()], true) {
-                continue;
+    /// For each table the fewest links to one with a time column; none where there is no way.
+    fn steps_to_a_time(&self) -> Vec<Option<usize>> {
+        let mut steps: Vec<Option<usize>> =
+            self.tables.iter().map(|table| table.time_column.as_ref().map(|_| 0)).collect();
+        for step in 0..self.tables.len() {
+            for link in &self.links {
+                if steps[link.parent.index()] == Some(step) {
+                    steps[link.child.index()].get_or_insert(step + 1);
+                }
             }
-            if self.table(table).time_column.is_some() {
+        }
+        steps
+    }
+
+    /// Whether links of untimed tables lead from the link's parent back to its child.
+    fn leads_back(&self, link: &Link) -> bool {
+        let mut seen = vec![false; self.tables.len()];
+        let mut open = vec![link.parent];
+        while let Some(table) = open.pop() {
+            if table == link.child {
                 return true;
             }
-            open.extend(self.links_from(table).map(|(_, l)| l.parent));
+            let again = std::mem::replace(&mut seen[table.index()], true);
+            if !again && self.table(table).time_column.is_none() {
+                open.extend(self.links_from(table).map(|(_, l)| l.parent));
+            }
         }
         false
     }
@@ -253,5 +271,62 @@ mod data_type_text {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<DataType, D::Error> {
         String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tables named by letters, those in capitals timed, and links such as `ab`; the links over
+    /// which times are inherited.
+    fn inherited(tables: &str, links: &[&str]) -> Vec<String> {
+        let table = |name: char| Table {
+            name: name.to_string(),
+            columns: Vec::new(),
+            primary_key: vec!["id".to_owned()],
+            time_column: name.is_uppercase().then(|| "at".to_owned()),
+            end_time_column: None,
+            known_from: KnownFrom::Static,
+        };
+        let id = |name: Option<char>| {
+            let position = tables.chars().position(|t| Some(t) == name);
+            TableId(position.map_or(0, |p| p as u32))
+        };
+        let link = |ends: &&str| {
+            let (child, parent) = (id(ends.chars().next()), id(ends.chars().nth(1)));
+            Link { child, columns: vec![(*ends).to_owned()], parent }
+        };
+        let mut schema = Schema {
+            tables: tables.chars().map(table).collect(),
+            links: links.iter().map(link).collect(),
+            ..Schema::default()
+        };
+        schema.resolve_known_from();
+        let over = |table: &Table| match &table.known_from {
+            KnownFrom::Parents(links) => links.clone(),
+            _ => Vec::new(),
+        };
+        let over = schema.tables.iter().flat_map(over);
+        over.map(|id| schema.link(id).columns.concat()).collect()
+    }
+
+    #[test]
+    fn without_circles_every_link_that_reaches_a_time_counts() {
+        assert_eq!(inherited("abcE", &["ab", "ac", "bE", "cb"]), ["ab", "ac", "bE", "cb"]);
+        assert_eq!(inherited("abs", &["ab", "as"]), [""; 0]);
+        // A timed table ends the way: it is known from its own column.
+        assert_eq!(inherited("aE", &["aE", "Ea"]), ["aE"]);
+    }
+
+    #[test]
+    fn within_a_circle_the_links_that_lead_nearer_to_a_time_count() {
+        assert_eq!(inherited("abE", &["aE", "ab", "ba"]), ["aE", "ba"]);
+        assert_eq!(inherited("abcE", &["aE", "ab", "bc", "ca"]), ["aE", "bc", "ca"]);
+        // Both are as near: neither says when the other was there.
+        assert_eq!(inherited("abE", &["aE", "ab", "ba", "bE"]), ["aE", "bE"]);
+        assert_eq!(inherited("aE", &["aE", "aa"]), ["aE"]);
+        // A circle does not take away what hangs from it.
+        assert_eq!(inherited("abcE", &["aE", "ab", "ba", "ca", "cb"]), ["aE", "ba", "ca", "cb"]);
     }
 }

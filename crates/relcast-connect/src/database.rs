@@ -141,7 +141,7 @@ fn session(options: &OpenOptions) -> Result<SessionContext, ConnectError> {
 }
 
 /// The files that hold tables, by table name: those of the folder `db`, or of `directory` itself.
-fn table_files(directory: &Path) -> Result<BTreeMap<String, PathBuf>, ConnectError> {
+pub(crate) fn table_files(directory: &Path) -> Result<BTreeMap<String, PathBuf>, ConnectError> {
     if !directory.exists() {
         return Err(ConnectError::NoDirectory { path: directory.to_owned() });
     }
@@ -194,12 +194,12 @@ fn files_in(folder: &Path) -> Result<BTreeMap<String, PathBuf>, ConnectError> {
     Ok(files)
 }
 
-enum Format {
+pub(crate) enum Format {
     Parquet,
     Csv,
 }
 
-fn format_of(path: &Path) -> Option<Format> {
+pub(crate) fn format_of(path: &Path) -> Option<Format> {
     let extension = path.extension()?.to_str()?;
     if extension.eq_ignore_ascii_case("parquet") {
         Some(Format::Parquet)

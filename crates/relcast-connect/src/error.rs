@@ -102,6 +102,18 @@ pub enum ConnectError {
         /// The missing folder.
         folder: PathBuf,
     },
+    /// A target that is a table of the source, or would be read as one from then on.
+    #[error(
+        "can't write {target}: the tables are read from {}, and it would be one of them; \
+         write into another folder",
+        .folder.display()
+    )]
+    AmongTables {
+        /// The target.
+        target: String,
+        /// The folder of the source's tables.
+        folder: PathBuf,
+    },
     /// A target can't be written; what it held before is unchanged.
     #[error("can't write {target}: {reason}; what it held before is unchanged")]
     Unwritable {

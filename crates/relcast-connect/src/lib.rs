@@ -4,6 +4,7 @@
 //! table has normalised columns; [`write`] puts record batches into a Parquet file, a CSV file or
 //! a SQLite table, whole or not at all. Nothing here knows keys, links or times.
 
+mod apart;
 mod csv;
 mod database;
 mod error;
@@ -20,5 +21,6 @@ mod target;
 pub use database::{Database, OpenOptions, open, open_with};
 pub use error::ConnectError;
 pub use overlay::with_table;
+pub use parquet::file_url;
 pub use sink::{check_target, write};
 pub use target::Target;

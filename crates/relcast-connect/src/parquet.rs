@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
+use std::io;
 use std::path::Path;
 
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -27,8 +28,8 @@ pub(crate) async fn read(context: &SessionContext, path: &Path) -> Result<DataFr
     let extension = path.extension().unwrap_or_default().to_string_lossy();
     let extension = format!(".{extension}");
     let options = ParquetReadOptions::default().file_extension(&extension);
-    let absolute = std::path::absolute(path).map_err(|e| bad(e.into()))?;
-    let frame = context.read_parquet(file_url(&absolute), options).await.map_err(bad)?;
+    let url = file_url(path).map_err(|e| bad(e.into()))?;
+    let frame = context.read_parquet(url, options).await.map_err(bad)?;
     if frame.schema().fields().is_empty() {
         return Err(bad(DataFusionError::Plan("it has no columns".to_owned())));
     }
@@ -38,10 +39,13 @@ pub(crate) async fn read(context: &SessionContext, path: &Path) -> Result<DataFr
     normalised_frame(frame, &by_values)
 }
 
-/// A `file://` address, in which no character of the path can be read as a pattern.
-fn file_url(path: &Path) -> String {
+/// The `file://` address of `path`, in which no character can be read as a pattern.
+///
+/// # Errors
+/// When the path is empty, or relative to a folder that is gone.
+pub fn file_url(path: &Path) -> io::Result<String> {
     let mut url = "file://".to_owned();
-    for byte in path.to_string_lossy().bytes() {
+    for byte in std::path::absolute(path)?.to_string_lossy().bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' => {
                 url.push(char::from(byte));
@@ -49,7 +53,7 @@ fn file_url(path: &Path) -> String {
             other => url.push_str(&format!("%{other:02X}")),
         }
     }
-    url
+    Ok(url)
 }
 
 /// The columns whose fields are asked for, each with its expression.

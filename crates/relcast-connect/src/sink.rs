@@ -83,7 +83,7 @@ pub fn check_target(target: &Target) -> Result<(), ConnectError> {
 }
 
 /// The folder that `path` lies in.
-fn folder_of(path: &Path) -> &Path {
+pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

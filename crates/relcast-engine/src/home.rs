@@ -15,6 +15,8 @@ const LOCK_POLL: Duration = Duration::from_millis(50);
 
 /// What is being written is called so until it is whole.
 const UNFINISHED: &str = ".unfinished-";
+/// A table's file is called so until it is whole.
+const UNFINISHED_TABLE: &str = ".relcast-";
 /// The first letters of a checkpoint's name.
 const CHECKPOINT: &str = "checkpoint-";
 
@@ -47,18 +49,16 @@ impl Home {
         probe.close()
     }
 
-    /// Removes unfinished graphs and artefacts that no live process is writing.
+    /// Removes unfinished graphs, tables and artefacts that no live process is writing.
     fn sweep(&self) {
-        let graphs = self.path.join("graph");
-        let left = unfinished(&graphs);
-        if !left.is_empty()
-            && let Ok(file) = open_lock_file(&self.graph_lock())
-            && file.try_lock().is_ok()
-        {
-            left.iter().for_each(|path| remove(path));
-        }
+        let graphs = named(&self.path.join("graph"), UNFINISHED);
+        sweep_unless_locked(&graphs, &self.graph_lock());
+        let databases = entries(&self.tables());
+        let tables: Vec<PathBuf> =
+            databases.iter().flat_map(|folder| named(folder, UNFINISHED_TABLE)).collect();
+        sweep_unless_locked(&tables, &self.tables_lock());
         for model in entries(&self.artefacts()) {
-            let left = unfinished(&model);
+            let left = named(&model, UNFINISHED);
             let name = model.file_name().unwrap_or_default().to_string_lossy();
             if !left.is_empty() && self.lock_model(&name, Duration::ZERO).is_ok() {
                 left.iter().for_each(|path| remove(path));
@@ -99,14 +99,18 @@ impl Home {
         self.locks().join("all graphs")
     }
 
+    fn tables_lock(&self) -> PathBuf {
+        self.locks().join("all tables")
+    }
+
     /// Says, until it is dropped, that this process may be writing graphs.
     pub(crate) async fn writing_graphs(&self) -> Result<File, EngineError> {
-        let path = self.graph_lock();
-        let file = open_lock_file(&path)?;
-        let locked = tokio::task::spawn_blocking(move || file.lock_shared().map(|()| file)).await;
-        locked
-            .unwrap_or_else(|ended| Err(std::io::Error::other(ended)))
-            .map_err(EngineError::file("lock", &path))
+        lock(self.graph_lock(), File::lock_shared).await
+    }
+
+    /// Says, until it is dropped, that this process may be writing tables that SQL created.
+    pub(crate) async fn writing_tables(&self) -> Result<File, EngineError> {
+        lock(self.tables_lock(), File::lock_shared).await
     }
 
     /// Where the checkpoint of a training of `model` lies; its folder is made.
@@ -162,15 +166,19 @@ impl Home {
     }
 
     /// Lets one opening of the registry run at a time: two must not create its tables together.
-    ///
-    /// Waits on a thread of its own, since whoever holds the lock may need this one.
     pub(crate) async fn lock_registry(&self) -> Result<File, EngineError> {
-        let path = self.path.join("registry.lock");
-        let file = open_lock_file(&path)?;
-        let locked = tokio::task::spawn_blocking(move || file.lock().map(|()| file)).await;
-        locked
-            .unwrap_or_else(|ended| Err(std::io::Error::other(ended)))
-            .map_err(EngineError::file("lock", &path))
+        lock(self.path.join("registry.lock"), File::lock).await
+    }
+
+    /// The models with folders of versions, and those folders by number.
+    pub(crate) fn version_folders(&self) -> Vec<(String, Vec<(i64, PathBuf)>)> {
+        let number = |path: &Path| path.file_name()?.to_str()?.parse().ok();
+        let models = entries(&self.artefacts()).into_iter().filter_map(|folder| {
+            let versions = entries(&folder).into_iter();
+            let versions = versions.filter_map(|path| Some((number(&path)?, path))).collect();
+            Some((folder.file_name()?.to_str()?.to_owned(), versions))
+        });
+        models.collect()
     }
 }
 
@@ -214,12 +222,23 @@ fn starts_with(path: &Path, prefix: &str) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))
 }
 
-fn unfinished(folder: &Path) -> Vec<PathBuf> {
-    entries(folder).into_iter().filter(|path| starts_with(path, UNFINISHED)).collect()
+/// What in a folder has a name that starts so.
+fn named(folder: &Path, prefix: &str) -> Vec<PathBuf> {
+    entries(folder).into_iter().filter(|path| starts_with(path, prefix)).collect()
 }
 
-/// Removes a file or a folder; whoever fails says so and goes on.
-fn remove(path: &Path) {
+/// Removes what is `left`, unless a process that may be writing it holds the lock.
+fn sweep_unless_locked(left: &[PathBuf], lock: &Path) {
+    if !left.is_empty()
+        && let Ok(file) = open_lock_file(lock)
+        && file.try_lock().is_ok()
+    {
+        left.iter().for_each(|path| remove(path));
+    }
+}
+
+/// Removes a file or a folder; where that fails, it is told.
+pub(crate) fn remove(path: &Path) {
     let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     if let Err(error) = removed {
         tracing::warn!("cannot remove {}: {error}", path.display());
@@ -234,6 +253,19 @@ fn open_lock_file(path: &Path) -> Result<File, EngineError> {
         .truncate(false)
         .open(path)
         .map_err(EngineError::file("open", path))
+}
+
+/// Takes the lock at `path` by `take`. Waits on a thread of its own, since whoever holds the lock may
+/// need this one.
+async fn lock(
+    path: PathBuf,
+    take: impl FnOnce(&File) -> std::io::Result<()> + Send + 'static,
+) -> Result<File, EngineError> {
+    let file = open_lock_file(&path)?;
+    let locked = tokio::task::spawn_blocking(move || take(&file).map(|()| file)).await;
+    locked
+        .unwrap_or_else(|ended| Err(std::io::Error::other(ended)))
+        .map_err(EngineError::file("lock", &path))
 }
 
 /// Whether the lock was free, or became free, within `patience`.
@@ -336,6 +368,8 @@ mod tests {
         let home = Home::open(directory.path()).unwrap();
         let graph = directory.path().join("graph/.unfinished-a");
         let artefact = home.artefacts().join("churn/.unfinished-b");
+        let table = home.tables().join("shop/.relcast-c");
+        let whole_table = home.tables().join("shop/whole.parquet");
         let checkpoint = home.checkpoint("churn", "c").unwrap();
         let leave = || {
             for folder in [&graph, &artefact] {
@@ -344,10 +378,14 @@ mod tests {
             }
             fs::write(home.artefacts().join("churn/.unfinished-file"), "half").unwrap();
             fs::write(&checkpoint, "to go on from").unwrap();
+            fs::create_dir_all(home.tables().join("shop")).unwrap();
+            fs::write(&table, "half").unwrap();
+            fs::write(&whole_table, "whole").unwrap();
         };
         leave();
         Home::open(directory.path()).unwrap();
-        assert!(!graph.exists() && !artefact.exists());
+        assert!(!graph.exists() && !artefact.exists() && !table.exists());
+        assert!(whole_table.exists());
         assert!(!home.artefacts().join("churn/.unfinished-file").exists());
         assert!(checkpoint.exists());
 
@@ -356,8 +394,10 @@ mod tests {
         let lock = home.lock_model("churn", Duration::ZERO).unwrap();
         let writing = open_lock_file(&home.graph_lock()).unwrap();
         writing.lock_shared().unwrap();
+        let writing_tables = open_lock_file(&home.tables_lock()).unwrap();
+        writing_tables.lock_shared().unwrap();
         Home::open(directory.path()).unwrap();
-        assert!(graph.exists() && artefact.exists());
+        assert!(graph.exists() && artefact.exists() && table.exists());
         home.drop_checkpoints(&lock);
         assert!(artefact.exists() && !checkpoint.exists());
     }

@@ -4,7 +4,7 @@
 //! there whole (row and artefact) or not at all. Times are microseconds, UTC.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -14,7 +14,7 @@ use sqlx::{Row, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
 use crate::artefact::Artefact;
 use crate::error::EngineError;
-use crate::home::{Home, ModelLock};
+use crate::home::{Home, ModelLock, remove};
 use crate::runs::AliveRuns;
 
 /// How long a statement waits for another process that is writing.
@@ -87,7 +87,8 @@ pub struct ModelVersion {
 
 impl Registry {
     /// Opens the registry of `home`, creating it or bringing its tables up to date. Runs whose
-    /// process has ended without saying so are marked as interrupted.
+    /// process has ended without saying so are marked as interrupted, and folders of versions that
+    /// killed processes left without a row are removed.
     ///
     /// # Errors
     /// [`EngineError::Registry`] or [`EngineError::Migration`] if the file is no registry, or one
@@ -112,6 +113,7 @@ impl Registry {
             .map_err(|source| EngineError::Migration { path, source })?;
         let registry = Self { home: home.clone(), pool, alive: AliveRuns::default() };
         registry.mark_interrupted().await?;
+        registry.sweep().await?;
         drop(opening);
         Ok(registry)
     }
@@ -256,7 +258,8 @@ impl Registry {
                 .map_err(self.failed())?;
         }
         transaction.commit().await.map_err(self.failed())?;
-        // The rows go first: what a kill leaves behind is a folder that nothing names.
+        // The rows go first: what a kill leaves behind is a folder that nothing names, which goes
+        // when the registry is next opened.
         for version in &dropped {
             self.remove_folder(&version.artefact)?;
         }
@@ -283,6 +286,47 @@ impl Registry {
     /// Begins a transaction that may write: it holds the write lock from the start.
     pub(crate) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, EngineError> {
         self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(self.failed())
+    }
+
+    /// Removes folders of versions that no row names: those of a publishing or dropping that was
+    /// killed halfway.
+    async fn sweep(&self) -> Result<(), EngineError> {
+        // An empty registry beside artefacts stands in the place of one that was lost, and may be
+        // restored: whoever trains is on record before there is a folder.
+        let sql = "SELECT EXISTS (SELECT 1 FROM runs) OR EXISTS (SELECT 1 FROM versions)";
+        let used: i64 =
+            sqlx::query_scalar(sql).fetch_one(&self.pool).await.map_err(self.failed())?;
+        if used == 0 {
+            return Ok(());
+        }
+        for (model, folders) in self.home.version_folders() {
+            if self.without_row(&model, &folders).await?.is_empty() {
+                continue;
+            }
+            // Who is between a folder and its row holds the lock; with it the rows are the last word.
+            if let Ok(_lock) = self.home.lock_model(&model, Duration::ZERO) {
+                for folder in self.without_row(&model, &folders).await? {
+                    tracing::info!("removing {}, which was left unfinished", folder.display());
+                    remove(folder);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Those of `folders` whose version the model does not have.
+    async fn without_row<'a>(
+        &self,
+        model: &str,
+        folders: &'a [(i64, PathBuf)],
+    ) -> Result<Vec<&'a Path>, EngineError> {
+        let known: Vec<i64> = sqlx::query_scalar("SELECT version FROM versions WHERE model = ?")
+            .bind(model)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(self.failed())?;
+        let left = folders.iter().filter(|(version, _)| !known.contains(version));
+        Ok(left.map(|(_, folder)| folder.as_path()).collect())
     }
 
     /// Gives the model its next version number, creating the model if it is new.
@@ -386,7 +430,7 @@ impl Registry {
         })
     }
 
-    fn remove_folder(&self, folder: &std::path::Path) -> Result<(), EngineError> {
+    fn remove_folder(&self, folder: &Path) -> Result<(), EngineError> {
         match fs::remove_dir_all(folder) {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
                 Err(EngineError::file("remove", folder)(source))

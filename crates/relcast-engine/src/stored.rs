@@ -54,6 +54,9 @@ impl StoredModel {
     pub fn read(name: &str, version: i64, artefact: Artefact) -> Result<Self, EngineError> {
         check_format(name, version, &artefact)?;
         let asked: StoredQuestion = document(&artefact, "question")?;
+        let mut schema: Schema = document(&artefact, "schema")?;
+        // An earlier relcast may have let rows inherit their times over other links.
+        schema.resolve_known_from();
         Ok(Self {
             name: name.to_owned(),
             version,
@@ -61,7 +64,7 @@ impl StoredModel {
             set: asked.set,
             cutoffs: asked.cutoffs,
             plan: document(&artefact, "model")?,
-            schema: document(&artefact, "schema")?,
+            schema,
             checksum: artefact.checksum()?,
             weights: Weights(artefact.weights),
         })

@@ -143,6 +143,34 @@ async fn a_folder_left_by_a_killed_process_is_replaced() {
 }
 
 #[tokio::test]
+async fn folders_that_no_row_names_go_when_the_registry_is_next_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = |name: &str| directory.path().join("artifacts").join(name);
+    // All there is beside an empty registry may belong to one that was lost.
+    artefact(9).save(&folder("churn/1")).unwrap();
+    let registry = open(directory.path()).await;
+    drop(open(directory.path()).await);
+    assert!(folder("churn/1").exists());
+
+    publish(&registry, "churn", 1).await.unwrap();
+    let leave = || {
+        artefact(9).save(&folder("churn/2")).unwrap();
+        artefact(9).save(&folder("dropped/1")).unwrap();
+        std::fs::write(folder("churn/checkpoint-a.json"), "to go on from").unwrap();
+    };
+    leave();
+    // Another process is between the folder and its row.
+    let lock = registry.home().lock_model("churn", Duration::ZERO).unwrap();
+    drop(open(directory.path()).await);
+    assert!(folder("churn/2").exists() && !folder("dropped/1").exists());
+    drop(lock);
+    drop(open(directory.path()).await);
+    assert!(!folder("churn/2").exists() && folder("churn/checkpoint-a.json").exists());
+    let found = registry.find_version("churn", Some(1)).await.unwrap();
+    assert_eq!(registry.load_artefact(&found).unwrap(), artefact(1));
+}
+
+#[tokio::test]
 async fn another_models_artefact_in_its_place_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let registry = open(directory.path()).await;

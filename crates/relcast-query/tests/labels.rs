@@ -5,7 +5,7 @@
 mod common;
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{Float64Type, Int64Type, TimestampMicrosecondType};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use common::{
     DAY, at, bound, days, floats, generate, ints, keys, plan, register, session, shop,
@@ -133,6 +133,41 @@ async fn months_are_steps_of_the_calendar_clamped_to_its_end() {
     assert_eq!(labels("0, 1, year").await, ["1:2", "2:1"]);
     assert_eq!(labels("0, 4, weeks").await, ["1:0", "2:0"]);
     assert_eq!(labels("0, 29, days").await, ["1:1", "2:0"]);
+}
+
+#[tokio::test]
+async fn sums_and_means_of_floats_do_not_depend_on_the_order_of_rows() {
+    let amounts = |shift: usize, backwards: bool| -> Vec<Option<f64>> {
+        let small = (0..40).map(|n| 0.1 * f64::from(n) - 1.7);
+        let mut all: Vec<f64> = small.chain([1e12, -1e12, 1e-9]).collect();
+        all.rotate_left(shift);
+        if backwards {
+            all.reverse();
+        }
+        all.into_iter().map(Some).collect()
+    };
+    let arrivals = [(0, false), (0, true), (17, false), (29, true), (41, false)];
+    let added: Vec<u64> = arrivals
+        .iter()
+        .map(|(shift, backwards)| amounts(*shift, *backwards))
+        .map(|all| all.into_iter().flatten().fold(0.0, |sum, x| sum + x).to_bits())
+        .collect();
+    assert!(added.iter().any(|bits| *bits != added[0]), "the order of these terms counts");
+    for target in ["SUM(orders.amount, 0, 30)", "AVG(orders.amount, 0, 30)"] {
+        let sql = format!("PREDICT {target} FOR EACH customers.id WITH (entities = 'all')");
+        let plan = plan(&sql, &shop());
+        let mut labels = Vec::new();
+        for (shift, backwards) in arrivals {
+            let amounts = amounts(shift, backwards);
+            let orders = vec![(1, Some(12)); amounts.len()];
+            let context = orders_at(&orders, &amounts);
+            let batch = plan.label_rows(&context, &[at("2020-01-10")]).await.unwrap();
+            let label = batch.column(2).as_primitive::<Float64Type>().value(0);
+            assert_eq!(batch.column(1).as_primitive::<Int64Type>().value(0), 1);
+            labels.push(label.to_bits());
+        }
+        assert_eq!(labels, vec![labels[0]; arrivals.len()], "{target}");
+    }
 }
 
 #[tokio::test]

@@ -198,45 +198,31 @@ impl RandomDatabase {
     /// left out because nothing says when it was there.
     #[must_use]
     pub fn known(&self) -> Vec<Vec<Cell>> {
-        let mut known: Vec<Vec<Cell>> = Vec::new();
-        for (t, table) in self.tables.iter().enumerate() {
-            let of_row = |row: &RandomRow| match (table.timed, self.inherits(t)) {
-                (true, _) => row.at,
-                (false, true) => None,
-                (false, false) => Some(i64::MIN),
+        let schema = self.schema();
+        let of_table = |(table, declared): (&RandomTable, &Table)| {
+            let of_row = |row: &RandomRow| match declared.known_from {
+                KnownFrom::TimeColumn(_) => row.at,
+                KnownFrom::Parents(_) => None,
+                KnownFrom::Static => Some(i64::MIN),
             };
-            known.push(table.rows.iter().map(of_row).collect());
-        }
-        let all: usize = self.tables.iter().map(|t| t.rows.len()).sum();
-        for _ in 0..all {
-            for (link, (child, parent)) in self.links.iter().enumerate() {
-                if self.tables[*child].timed || child == parent || !self.inherits(*child) {
-                    continue;
-                }
-                for (r, row) in self.tables[*child].rows.iter().enumerate() {
-                    let found = self.find(*parent, row.keys[link]);
-                    let time = found.and_then(|p| known[*parent][p]).filter(|t| *t != i64::MIN);
-                    known[*child][r] = known[*child][r].max(time);
+            table.rows.iter().map(of_row).collect()
+        };
+        let mut known: Vec<Vec<Cell>> =
+            self.tables.iter().zip(&schema.tables).map(of_table).collect();
+        for _ in &self.tables {
+            for (child, table) in schema.tables.iter().enumerate() {
+                let KnownFrom::Parents(links) = &table.known_from else { continue };
+                for link in links {
+                    let (_, parent) = self.links[link.index()];
+                    for (r, row) in self.tables[child].rows.iter().enumerate() {
+                        let found = self.find(parent, row.keys[link.index()]);
+                        let time = found.and_then(|p| known[parent][p]);
+                        known[child][r] = known[child][r].max(time.filter(|t| *t != i64::MIN));
+                    }
                 }
             }
         }
         known
-    }
-
-    /// Whether a table's rows are known with those that they point to.
-    fn inherits(&self, table: usize) -> bool {
-        let parents =
-            self.links.iter().filter(|(child, parent)| *child == table && child != parent);
-        !self.tables[table].timed && parents.into_iter().any(|(_, p)| self.has_times(*p, &[]))
-    }
-
-    fn has_times(&self, table: usize, way: &[usize]) -> bool {
-        if self.tables[table].timed {
-            return true;
-        }
-        let way = [way, &[table]].concat();
-        let parents = self.links.iter().filter(|(child, p)| *child == table && !way.contains(p));
-        parents.into_iter().any(|(_, parent)| self.has_times(*parent, &way))
     }
 
     /// Whether the row at this position is seen at `view`, given what [`RandomDatabase::known`] says.

@@ -271,10 +271,36 @@ fn a_changed_schema_is_refused_with_what_differs() {
     let shop = shop();
     stdout(&train(shop.path()));
     edit(shop.path(), "orders.csv", ",amount", ",price");
-    let predict = ["predict", "--db", ".", "--model", "m", "--into", "p.csv"];
+    fs::create_dir(shop.path().join("out")).unwrap();
+    let predict = ["predict", "--db", ".", "--model", "m", "--into", "out/p.csv"];
     let message = error(&relcast(shop.path(), &predict), 1);
     assert!(message.contains("amount") && message.contains("train the model again"), "{message}");
-    assert!(!shop.path().join("p.csv").exists());
+    assert!(!shop.path().join("out/p.csv").exists());
+}
+
+#[test]
+fn a_target_among_the_tables_is_refused_and_changes_none() {
+    let shop = shop();
+    stdout(&train(shop.path()));
+    let before = fs::read_to_string(shop.path().join("orders.csv")).unwrap();
+    let labels = ["labels", "--db", ".", "--query", QUERY, "--split", "val", "-o"];
+    let predict = ["predict", "--db", ".", "--model", "m", "--into"];
+    let inside = shop.path().join("orders.csv").display().to_string();
+    for command in [&labels[..], &predict] {
+        for target in ["orders.csv", "new.parquet", &inside] {
+            let message = error(&relcast(shop.path(), &[command, &[target]].concat()), 1);
+            assert!(message.contains("the tables are read from ."), "{message}");
+            assert!(message.contains("hint: write into another folder"), "{message}");
+        }
+    }
+    for copy in ["COPY customers TO 'orders.csv'", "EXPLAIN ANALYZE COPY customers TO 'new.csv'"] {
+        let message = error(&relcast(shop.path(), &["sql", "--db", ".", "-c", copy]), 1);
+        assert!(message.contains("the tables are read from ."), "{message}");
+    }
+    assert_eq!(fs::read_to_string(shop.path().join("orders.csv")).unwrap(), before);
+    assert!(["new.parquet", "new.csv"].iter().all(|new| !shop.path().join(new).exists()));
+    // Nothing was added to the schema: the model is as good as ever.
+    stdout(&relcast(shop.path(), &["predict", "--db", ".", "--model", "m"]));
 }
 
 /// A small disk, mounted on a folder until it is dropped.

@@ -37,8 +37,9 @@ fn inspect_proposes_a_schema_and_never_overwrites_one() {
 #[test]
 fn labels_are_written_for_each_split() {
     let shop = shop();
+    fs::create_dir(shop.path().join("out")).unwrap();
     for split in ["train", "val", "test"] {
-        let target = format!("{split}.parquet");
+        let target = format!("out/{split}.parquet");
         let arguments = [
             "labels", "--db", ".", "--query", QUERY, "--split", split, "-o", &target, "--format",
             "json",
@@ -54,9 +55,10 @@ fn labels_are_written_for_each_split() {
 fn options_of_the_command_line_go_before_those_of_the_query() {
     let shop = shop();
     let query = format!("{QUERY} WITH (num_eval_timestamps = 1)");
+    fs::create_dir(shop.path().join("out")).unwrap();
     let cutoffs = |set: &[&str]| {
         let mut arguments =
-            vec!["labels", "--db", ".", "--query", &query, "--split", "test", "-o", "x.csv"];
+            vec!["labels", "--db", ".", "--query", &query, "--split", "test", "-o", "out/x.csv"];
         arguments.extend(["--format", "json"]);
         arguments.extend(set);
         json(&relcast(shop.path(), &arguments))["cutoffs"].clone()

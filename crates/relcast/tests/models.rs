@@ -11,7 +11,7 @@ use common::{QUERY, QUICK, error, json, relbench, relcast, shop, stdout};
 use relcast_engine::{Home, Registry};
 use serde_json::Value;
 
-/// Beside the tables, since a file among them would be one more table.
+/// Beside the tables: a target among them is refused.
 fn out(directory: &Path) {
     fs::create_dir(directory.join("out")).unwrap();
 }

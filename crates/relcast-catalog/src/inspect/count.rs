@@ -5,7 +5,7 @@ use relcast_connect::Database;
 
 use super::{ColumnReport, LinkReport, TableReport, known_from_text};
 use crate::error::CatalogError;
-use crate::known::{known_relation, link_condition};
+use crate::known::{known_relation, link_condition, moment_sql};
 use crate::schema::{Column, KnownFrom, Link, Schema, SemanticType, Table, TableId};
 use crate::sql::{AggregateRow, key_kind, quoted};
 use crate::statistics::{self, TableStatistics};
@@ -13,18 +13,19 @@ use crate::statistics::{self, TableStatistics};
 /// Tables smaller than this have no column called near-unique.
 const MIN_ROWS: u64 = 20;
 
-/// Counts rows, keys, times and columns of the table at `index`.
+/// Counts rows, keys, times and columns of the table at `index`; `now` is microseconds, UTC.
 pub(super) async fn table(
     database: &Database,
     schema: &Schema,
     index: usize,
+    now: i64,
 ) -> Result<TableReport, CatalogError> {
     let id = TableId(u32::try_from(index).unwrap_or(u32::MAX));
     let table = schema.table(id);
     let relation = format!("SELECT * FROM {}", quoted(&table.name));
     let counts =
         statistics::of_relation(&database.context, &table.name, &relation, &table.columns).await?;
-    let times = times(database, schema, id).await?;
+    let times = times(database, schema, id, now).await?;
     let (duplicate_keys, null_keys) = keys(database, table).await?;
     let columns = table
         .columns
@@ -39,6 +40,7 @@ pub(super) async fn table(
         first_known: times.find_integer("first"),
         last_known: times.find_integer("last"),
         null_times: times.count("nulls"),
+        future_rows: times.count("future"),
         duplicate_keys,
         null_keys,
         exact: counts.exact,
@@ -78,11 +80,13 @@ fn type_name(data_type: &DataType) -> String {
     }
 }
 
-/// First and last known time, rows without one, and cells younger than their row per column.
+/// First and last known time, rows without one, rows whose own time is later than `now`, and cells
+/// younger than their row per column.
 async fn times(
     database: &Database,
     schema: &Schema,
     id: TableId,
+    now: i64,
 ) -> Result<AggregateRow, CatalogError> {
     let table = schema.table(id);
     let mut items = vec![
@@ -100,6 +104,10 @@ async fn times(
                 ));
             }
         }
+    }
+    if table.time_column.is_some() {
+        let now = moment_sql(now);
+        items.push(format!("sum(CASE WHEN relcast_known_at > {now} THEN 1 ELSE 0 END) AS future"));
     }
     let sql = format!("SELECT {} FROM ({})", items.join(", "), known_relation(schema, id));
     AggregateRow::query(&database.context, &sql).await.map_err(CatalogError::query(&table.name))

@@ -56,6 +56,8 @@ pub struct TableReport {
     pub last_known: Option<i64>,
     /// Rows without such a time, in a table that isn't static.
     pub null_times: u64,
+    /// Rows whose own time is later than the moment of the inspection.
+    pub future_rows: u64,
     /// Rows whose primary key another, earlier counted row has.
     pub duplicate_keys: u64,
     /// Rows with NULL in their primary key.
@@ -116,6 +118,8 @@ pub enum FindingKind {
     NullKey,
     /// Rows without a time: they are left out.
     NullTime,
+    /// Rows later than now: the default cutoff follows the newest row.
+    FutureTime,
     /// Foreign keys that are NULL: they make no edge.
     NullLink,
     /// Foreign keys that point nowhere: they make no edge.
@@ -156,10 +160,22 @@ pub struct Finding {
 /// # Errors
 /// When a query over a table fails.
 pub async fn inspect(database: &Database, catalog: &Catalog) -> Result<Inspection, CatalogError> {
+    inspect_at(database, catalog, chrono::Utc::now().timestamp_micros()).await
+}
+
+/// The same as if it were `now`, microseconds UTC.
+///
+/// # Errors
+/// As [`inspect()`].
+pub async fn inspect_at(
+    database: &Database,
+    catalog: &Catalog,
+    now: i64,
+) -> Result<Inspection, CatalogError> {
     let schema = &catalog.schema;
     let mut tables = Vec::with_capacity(schema.tables.len());
     for (index, _) in schema.tables.iter().enumerate() {
-        tables.push(count::table(database, schema, index).await?);
+        tables.push(count::table(database, schema, index, now).await?);
     }
     let mut links = Vec::with_capacity(schema.links.len());
     for link in &schema.links {

@@ -3,6 +3,7 @@
 use super::{Finding, FindingKind, LinkReport, TableReport};
 use crate::names::has_word;
 use crate::schema::{KnownFrom, Schema, SemanticType, Table};
+use crate::times::format_time;
 
 /// Words of columns that are often overwritten later.
 const OVERWRITTEN: [&str; 31] = [
@@ -104,6 +105,17 @@ fn table_findings(report: &TableReport, findings: &mut Vec<Finding>) {
             FindingKind::NullTime,
             report.null_times,
             "rows have no time from which they are known; they are left out",
+        );
+    }
+    if let Some(latest) = report.last_known.filter(|_| report.future_rows > 0) {
+        let latest = format_time(latest);
+        add(
+            FindingKind::FutureTime,
+            report.future_rows,
+            &format!(
+                "rows are later than now (the latest: {latest}); the default cutoff follows the \
+                 newest row: correct them, or name the cutoff with AS OF"
+            ),
         );
     }
 }

@@ -1,8 +1,11 @@
 //! SQL statements, with predictive queries as relations in them.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::common::DataFusionError;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::logical_expr::{DdlStatement, LogicalPlan, WriteOp};
 use datafusion::sql::parser::{DFParserBuilder, Statement as ParsedStatement};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
@@ -21,6 +24,7 @@ const DEEPEST: usize = 200;
 impl Session {
     pub(super) async fn sql(&self, sql: &Sql) -> Result<Answer, EngineError> {
         let plan = self.plan(sql).await?;
+        self.check_copies(&plan)?;
         let answer = match plan {
             LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(create)) => {
                 return self.create_table(create).await;
@@ -70,6 +74,25 @@ impl Session {
             .statement_to_plan(statement)
             .await
             .map_err(|error| self.with_place(error, &sql.tokens))
+    }
+
+    /// Refuses a COPY into the files that the tables are read from.
+    fn check_copies(&self, plan: &LogicalPlan) -> Result<(), EngineError> {
+        let mut written = Vec::new();
+        plan.apply(|node| {
+            if let LogicalPlan::Copy(copy) = node {
+                written.push(copy.output_url.clone());
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        for url in written {
+            let url = ListingTableUrl::parse(url)?;
+            let path: &str = url.prefix().as_ref();
+            if url.scheme() == "file" {
+                self.engine.database.check_path_apart(&Path::new("/").join(path))?;
+            }
+        }
+        Ok(())
     }
 
     /// An error of planning with the place of the name that it is about.

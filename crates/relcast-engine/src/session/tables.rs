@@ -23,7 +23,8 @@ impl Session {
         self.engine.registry.home().tables().join(name)
     }
 
-    /// Makes the tables that were created earlier known to the session.
+    /// Makes the tables that were created earlier known to the session; one that cannot be read is
+    /// told and left out.
     pub(super) async fn open_tables(&self) -> Result<(), EngineError> {
         let folder = self.tables_folder();
         let Ok(entries) = std::fs::read_dir(&folder) else { return Ok(()) };
@@ -31,8 +32,15 @@ impl Session {
             let path = entry.map_err(EngineError::file("read", &folder))?.path();
             let name = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
             let is_table = path.extension().is_some_and(|e| e == "parquet");
-            if let Some(name) = name.filter(|name| is_table && !name.starts_with('.')) {
-                self.register(&name).await?;
+            let Some(name) = name.filter(|name| is_table && !name.starts_with('.')) else {
+                continue;
+            };
+            // One damaged file must not stand in the way of all other statements.
+            if let Err(error) = self.register(&name).await {
+                tracing::warn!(
+                    "table \"{name}\" is left out: {error}; DROP TABLE removes it ({})",
+                    path.display()
+                );
             }
         }
         Ok(())
@@ -117,15 +125,20 @@ impl Session {
         }
         let folder = self.tables_folder();
         std::fs::create_dir_all(&folder).map_err(EngineError::file("create", &folder))?;
-        relcast_connect::write(&Target::Parquet(self.file(name)), &batches).await?;
-        self.register(name).await?;
+        let path = self.file(name);
+        let _writing = self.engine.registry.home().writing_tables().await?;
+        relcast_connect::write(&Target::Parquet(path.clone()), &batches).await?;
+        if let Err(error) = self.register(name).await {
+            std::fs::remove_file(&path).map_err(EngineError::file("remove", &path))?;
+            return Err(error);
+        }
         Ok(rows)
     }
 
     async fn register(&self, name: &str) -> Result<(), EngineError> {
         let path = self.file(name);
-        let options = ParquetReadOptions::default();
-        let frame = self.context.read_parquet(path.display().to_string(), options).await?;
+        let url = relcast_connect::file_url(&path).map_err(EngineError::file("read", &path))?;
+        let frame = self.context.read_parquet(url, ParquetReadOptions::default()).await?;
         let table = TableReference::bare(name);
         self.context.deregister_table(table.clone())?;
         self.context.register_table(table, frame.into_view())?;

@@ -33,7 +33,7 @@ pub enum PredictAt {
 /// record: one that predicted and could not write has failed.
 ///
 /// # Errors
-/// As [`predict`], and if a target cannot be written.
+/// As [`predict`], and if a target cannot be written or would be a table of the source.
 pub async fn predict_into(
     registry: &Registry,
     database: &Database,
@@ -43,6 +43,7 @@ pub async fn predict_into(
     targets: &[Target],
 ) -> Result<RecordBatch, EngineError> {
     targets.iter().try_for_each(relcast_connect::check_target)?;
+    targets.iter().try_for_each(|target| database.check_apart(target))?;
     let work = async |run| {
         let rows = predict_stored(registry.home(), database, catalog, stored, at, run).await?;
         for target in targets {

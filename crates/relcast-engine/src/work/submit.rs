@@ -27,10 +27,18 @@ use crate::stored::StoredModel;
 ///
 /// # Errors
 /// [`EngineError::NoSubmission`] for a model of no declared task or of a kind without a
-/// leaderboard, [`EngineError::File`] for a folder that cannot be made.
-pub fn check_submission(stored: &Arc<StoredModel>, folder: &Path) -> Result<(), EngineError> {
-    submitted(stored)?;
-    std::fs::create_dir_all(folder).map_err(EngineError::file("create", folder))
+/// leaderboard, [`EngineError::File`] for a folder that cannot be made, and if the file would be a
+/// table of the source.
+pub fn check_submission(
+    database: &Database,
+    catalog: &Catalog,
+    stored: &Arc<StoredModel>,
+    folder: &Path,
+) -> Result<(), EngineError> {
+    let (task, _) = submitted(stored)?;
+    std::fs::create_dir_all(folder).map_err(EngineError::file("create", folder))?;
+    let file = folder.join(file_name(catalog, database, task));
+    Ok(database.check_path_apart(&file)?)
 }
 
 /// Writes the test predictions of `stored` into `folder` and returns the file.
@@ -59,7 +67,7 @@ pub async fn submit(
         (&task.time_col, times_as_text(&column("cutoff")?), true),
         (&task.target_col, column(predicted)?, true),
     ])?;
-    let file = folder.join(format!("{}__{}.csv", dataset(catalog, database), task.name));
+    let file = folder.join(file_name(catalog, database, task));
     relcast_connect::write(&Target::Csv(file.clone()), &[table]).await?;
     Ok(file)
 }
@@ -75,6 +83,11 @@ fn submitted(stored: &StoredModel) -> Result<(&TaskManifest, &'static str), Engi
         (Question::Task(task), Task::Binary) => Ok((task, "probability")),
         (Question::Task(task), Task::Regression { .. }) => Ok((task, "prediction")),
     }
+}
+
+/// The name under which RelBench takes the predictions of `task`.
+fn file_name(catalog: &Catalog, database: &Database, task: &TaskManifest) -> String {
+    format!("{}__{}.csv", dataset(catalog, database), task.name)
 }
 
 /// The name of the database: its manifest's, else its folder's.

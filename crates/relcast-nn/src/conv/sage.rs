@@ -11,7 +11,8 @@ use crate::ops::{Csr, Reduce, segment_reduce};
 pub struct Messages<'a> {
     /// The edge type's position among the model's edge types.
     pub edge: usize,
-    /// States of the neighbours, `[neighbours, channels]`, grouped by node.
+    /// States of the neighbours, `[neighbours, channels]`, grouped by node. In a tree each neighbour
+    /// has a state of its own, so there is nothing to gather.
     pub states: Tensor<2>,
     /// Which neighbours belong to which node.
     pub csr: &'a Csr,

@@ -2,6 +2,10 @@
 //!
 //! Composed of burn's tensor operations, so they differentiate and run on every backend. Their
 //! signatures are final: a fused kernel can take the place of a body without touching a caller.
+//!
+//! The model calls [`gather`], which gives each node of a tree the encoding of its row, and
+//! [`segment_reduce`], which brings nodes to their parents. The two do not meet: between them stand
+//! what depends on the seed and a nonlinearity.
 
 use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 
@@ -92,6 +96,10 @@ pub fn segment_reduce(values: Tensor<2>, csr: &Csr, reduce: Reduce) -> Tensor<2>
 
 /// `segment_reduce(gather(features, rows), csr, reduce)` without the rows in between:
 /// `features` `[rows, channels]`, `rows` `[csr.values()]`, gives `[targets, channels]`.
+///
+/// For states that several neighbours share. In sampled trees none do: every neighbour is a node of
+/// its own and stands in the order of its parents, so `rows` would be `0, 1, 2, …` and the gather a
+/// copy that changes nothing. There the reduction alone is the same, bit for bit.
 #[must_use]
 pub fn gather_reduce(
     features: Tensor<2>,
@@ -129,6 +137,28 @@ mod tests {
         let fading = floats(segment_reduce(values, &csr, Reduce::FadingMean));
         assert!((fading[0] - 1.0 / (1.0 + FADE)).abs() < 1e-6, "{fading:?}");
         assert_eq!(fading[1..], [0.0, 8.0]);
+    }
+
+    #[test]
+    fn where_no_state_is_shared_the_gather_changes_nothing() {
+        let device = Device::flex().autodiff();
+        let states: Vec<f32> = (0..12u8).map(|n| (f32::from(n) * 0.7).sin()).collect();
+        let csr = Csr::new(&[0, 3, 3, 4, 6], &device);
+        let result = |reduce, gathered: bool| {
+            let states = TensorData::new(states.clone(), [6, 2]);
+            let states = Tensor::<2>::from_data(states, &device).require_grad();
+            let rows: Vec<i32> = (0..6).collect();
+            let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [6]), &device);
+            let out = match gathered {
+                true => gather_reduce(states.clone(), rows, &csr, reduce),
+                false => segment_reduce(states.clone(), &csr, reduce),
+            };
+            let gradients = (out.clone() * out.clone()).sum().backward();
+            (floats(out.inner()), states.grad(&gradients).map(floats))
+        };
+        for reduce in [Reduce::Sum, Reduce::Mean, Reduce::FadingMean] {
+            assert_eq!(result(reduce, true), result(reduce, false), "{reduce:?}");
+        }
     }
 
     #[test]

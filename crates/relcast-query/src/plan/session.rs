@@ -10,10 +10,12 @@ use datafusion::error::Result;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::SessionContext;
 
+use super::float_sum;
+
 /// The session of `context` with `timestamps(timestamp)` beside its tables.
 ///
-/// It runs on one partition: sums of floats depend on the order of their terms, and labels must
-/// not depend on the number of threads.
+/// It runs on one partition: what a declared task computes may depend on the order of its rows, and
+/// labels must not depend on the number of threads. Sums and means depend on no order at all.
 pub(super) async fn with_timestamps(
     context: &SessionContext,
     relation: &str,
@@ -28,7 +30,11 @@ pub(super) async fn with_timestamps(
     // Our parser bounds the depth of expressions; each of its levels takes a few of SQL's.
     options.set("datafusion.sql_parser.recursion_limit", "2000")?;
     let state = SessionStateBuilder::new_from_existing(state).with_config(config).build();
-    Ok(SessionContext::new_with_state(state))
+    let session = SessionContext::new_with_state(state);
+    for function in float_sum::functions() {
+        session.register_udaf(function);
+    }
+    Ok(session)
 }
 
 /// The cutoffs as a table with the one column `timestamp`.

@@ -18,7 +18,7 @@ pub async fn run(common: &Common, arguments: &Evaluate) -> Result<(), Failure> {
     let model = stored(&registry, &arguments.model, arguments.version).await?;
     let (split, history) = (arguments.split, arguments.history);
     if let Some(folder) = &arguments.submit {
-        work::check_submission(&model, folder)?;
+        work::check_submission(&database, &catalog, &model, folder)?;
     }
     let report = work::evaluate(&registry, &database, &catalog, &model, split, history).await?;
     if let Some(folder) = &arguments.submit {

@@ -14,6 +14,7 @@ pub async fn run(common: &Common, arguments: &Labels) -> Result<(), Failure> {
     relcast_connect::check_target(&arguments.output)?;
     let (database, catalog) = open(common, &arguments.source).await?;
     let plan = label_plan(common, &arguments.question, &catalog)?;
+    database.check_apart(&arguments.output)?;
     let cutoffs = plan.cutoffs(&database.context, &catalog.schema).await?;
     let rows = plan.split_rows(&database.context, &cutoffs, arguments.split).await?;
     let written = relcast_connect::write(&arguments.output, &[rows]).await?;
