@@ -161,6 +161,13 @@ impl HostBatch {
         }
     }
 
+    /// A batch of these rows and nothing else.
+    #[cfg(test)]
+    pub(crate) fn bare(tables: Vec<HostTable>, blocks: Vec<HostBlock>) -> Self {
+        let count = blocks.first().map_or(0, |seeds| seeds.rows.len());
+        Self { tables, blocks, seeds: Vec::new(), closed: None, count }
+    }
+
     /// What the closed labels tell of each seed, where the model reads them straight.
     fn closed_means(&self) -> Option<Vec<f32>> {
         let closed = self.closed.as_ref()?;

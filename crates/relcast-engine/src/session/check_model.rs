@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use relcast_query::ast::ModelName;
+use relcast_train::drift::Verdict;
 
 use super::apart::apart;
 use super::models::version_of;
@@ -53,7 +54,7 @@ fn rows(lines: &[CheckLine]) -> Result<RecordBatch, EngineError> {
         let counts = counts.map(|n| n.map(|n| i64::try_from(n).unwrap_or(i64::MAX)));
         Arc::new(counts.collect::<Int64Array>())
     };
-    let verdicts = lines.iter().map(|line| line.verdict.map(|verdict| verdict.name()));
+    let verdicts = lines.iter().map(|line| line.verdict.map(Verdict::name));
     let arrays: Vec<ArrayRef> = vec![
         Arc::new(StringArray::from_iter_values(lines.iter().map(|line| line.kind.name()))),
         Arc::new(StringArray::from_iter_values(lines.iter().map(|line| &line.table))),

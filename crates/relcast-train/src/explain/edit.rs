@@ -151,3 +151,119 @@ impl HostBatch {
         self.blocks = grown;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use relcast_catalog::{KnownFrom, Link, Schema, Table, TableId};
+    use relcast_sampler::Strategy;
+
+    use super::*;
+    use crate::batch::{HostClosed, HostTable};
+
+    const SHAPE: TableShape = TableShape { dense: 2, slots: 1, vocabulary: 9, time: 1 };
+
+    /// Three tables, each pointing to the one before.
+    fn plan() -> SamplePlan {
+        let table = |name: &str| Table {
+            name: name.to_owned(),
+            columns: Vec::new(),
+            primary_key: vec!["id".to_owned()],
+            time_column: None,
+            end_time_column: None,
+            known_from: KnownFrom::Static,
+        };
+        let link = |child: u32| Link {
+            child: TableId(child),
+            columns: vec!["parent".to_owned()],
+            parent: TableId(child - 1),
+        };
+        let schema = Schema {
+            tables: ["a", "b", "c"].map(table).to_vec(),
+            links: vec![link(1), link(2)],
+            ..Schema::default()
+        };
+        SamplePlan::new(&schema, TableId(0), &[9, 9], Strategy::MostRecent, None)
+    }
+
+    /// Two seeds; the first has two rows, of which the second has two of its own.
+    fn batch() -> HostBatch {
+        let block = |rows: Vec<i32>, links: Option<(&[u32], &[f32])>| HostBlock {
+            time: rows.iter().map(|row| *row as f32 / 10.0).collect(),
+            rows,
+            links: links.map(|(offsets, known)| HostLinks {
+                offsets: offsets.to_vec(),
+                known: known.to_vec(),
+            }),
+        };
+        let table = |rows: u8| HostTable {
+            dense: (0..rows).flat_map(|row| [f32::from(row), -f32::from(row)]).collect(),
+            entries: (0..rows).map(|row| i32::from(row) + 2).collect(),
+            rows: usize::from(rows),
+        };
+        let blocks = vec![
+            block(vec![0, 1], None),
+            block(vec![0, 1, 2], Some((&[0, 2, 3], &[8.0, 1.0]))),
+            block(vec![0, 1, 2, 3], Some((&[0, 1, 3, 4], &[1.0, 2.0, 1.0]))),
+        ];
+        HostBatch::bare(vec![table(2), table(3), table(4)], blocks)
+    }
+
+    fn lists(batch: &HostBatch, block: usize) -> (&[i32], &[u32], &[f32]) {
+        let block = &batch.blocks[block];
+        let links = block.links.as_ref();
+        let (offsets, known) =
+            links.map_or((&[][..], &[][..]), |l| (l.offsets.as_slice(), l.known.as_slice()));
+        (&block.rows[..], offsets, known)
+    }
+
+    #[test]
+    fn lists_that_change_places_take_along_what_hangs_from_them() {
+        let mut batch = batch();
+        batch.closed = Some(HostClosed { block: 1, labels: vec![1.0, 2.0, 3.0] });
+        let source = |block: usize, parent: usize| if block == 1 { 1 - parent } else { parent };
+        batch.regrow(&plan(), source, |_, _| true);
+        assert_eq!(lists(&batch, 1), (&[2, 0, 1][..], &[0, 1, 3][..], &[1.0, 8.0][..]));
+        let below = (&[3, 0, 1, 2][..], &[0, 1, 2, 4][..], &[1.0, 1.0, 2.0][..]);
+        assert_eq!(lists(&batch, 2), below);
+        assert_eq!(batch.blocks[2].time, [0.3, 0.0, 0.1, 0.2]);
+        assert_eq!(batch.closed.map(|closed| closed.labels), Some(vec![3.0, 1.0, 2.0]));
+    }
+
+    #[test]
+    fn a_row_that_goes_takes_along_what_hangs_from_it_and_its_share_of_what_is_known() {
+        let mut batch = batch();
+        batch.regrow(&plan(), |_, parent| parent, |block, node| (block, node) != (1, 1));
+        assert_eq!(lists(&batch, 1), (&[0, 2][..], &[0, 1, 2][..], &[4.0, 1.0][..]));
+        assert_eq!(lists(&batch, 2), (&[0, 3][..], &[0, 1, 2][..], &[1.0, 1.0][..]));
+    }
+
+    #[test]
+    fn a_cell_is_changed_where_it_stands_and_nowhere_else() {
+        let cell = |column: &str, dense, entries, time| CellFeatures {
+            column: column.to_owned(),
+            dense,
+            entries,
+            time,
+        };
+        let number = cell("number", 1..2, 0..0, 0..0);
+        let read = |batch: &HostBatch, node: usize| {
+            let row = batch.blocks[1].rows[node] as usize;
+            let table = &batch.tables[1];
+            ([table.dense[row * 2], table.dense[row * 2 + 1]], table.entries[row])
+        };
+        let mut permuted = batch();
+        permuted.permute_cell(1, (1, SHAPE), &number, &[2, 0, 1]);
+        let found = [0, 1, 2].map(|node| read(&permuted, node));
+        assert_eq!(found, [([0.0, -2.0], 2), ([1.0, 0.0], 3), ([2.0, -1.0], 4)]);
+        assert_eq!(permuted.blocks[1].time, batch().blocks[1].time);
+
+        let moment = cell("moment", 0..0, 0..1, 0..1);
+        let unknown = Unknown { dense: vec![7.0, 7.0], entries: vec![0], time: vec![9.0] };
+        let mut forgotten = batch();
+        forgotten.forget_cells((1, 2), (1, SHAPE), &[&number, &moment], &unknown);
+        assert_eq!(read(&forgotten, 2), ([2.0, 7.0], 0));
+        assert_eq!(forgotten.blocks[1].time, [0.0, 0.1, 9.0]);
+        assert_eq!([0, 1].map(|node| read(&forgotten, node)), [0, 1].map(|n| read(&batch(), n)));
+        assert_eq!(forgotten.tables[1].rows, 4, "one row of its own for both cells");
+    }
+}
