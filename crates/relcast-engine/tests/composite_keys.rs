@@ -3,11 +3,12 @@
 
 mod common;
 
+use common::statements::{answer, floats, session, texts};
 use common::{Bench, bits};
 use relcast_engine::work::{PredictAt, Question};
 use relcast_testkit::{DAY, Random, Table, date_micros};
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn keys_in_another_order_give_the_same_weights_and_predictions() {
     let source = tempfile::tempdir().unwrap();
     let mut random = Random::new(4);
@@ -46,6 +47,14 @@ async fn keys_in_another_order_give_the_same_weights_and_predictions() {
             rows.project(&[0, 1]).unwrap(),
             bits(&rows, "probability"),
         ));
+        let session = session(bench).await;
+        let rows = answer(&session, "EXPLAIN MODEL m FOR shelves.(shelf, shop) = (7, 3)").await;
+        let sum: f64 = floats(&rows, "contribution").into_iter().flatten().sum();
+        let one = "PREDICT USING MODEL m FOR shelves.(shop, shelf) = (3, 7)";
+        let score = floats(&answer(&session, one).await, "probability")[0].unwrap();
+        assert!((sum - score).abs() < 1e-6, "{sum} instead of {score}");
+        let keys = texts(&rows, "row_key");
+        assert!(keys.iter().any(|key| key == "(3, 7)"), "{keys:?}");
     }
     assert!(found[0] == found[1]);
 }

@@ -25,7 +25,7 @@ use crate::scale::RobustScale;
 /// The table of closed labels, and its columns beside the entity's key.
 const HISTORY: &str = "relcast_past_labels";
 const CLOSED_AT: &str = "relcast_closed_at";
-const LABEL: &str = "relcast_label";
+pub(crate) const LABEL: &str = "relcast_label";
 
 /// With fewer label rows than this there is nothing that a model could learn.
 const FEWEST_LABELS: usize = 10;

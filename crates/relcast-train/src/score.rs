@@ -75,7 +75,7 @@ impl Inputs {
     }
 
     /// A batch of rows that were drawn, once they are seen to be no younger than they may be.
-    fn lay_out(&self, seeds: &Seeds, drawn: &Subgraph) -> Result<HostBatch, TrainError> {
+    pub(crate) fn lay_out(&self, seeds: &Seeds, drawn: &Subgraph) -> Result<HostBatch, TrainError> {
         drawn.check(&self.graph, &self.plan, seeds)?;
         let closed = self.closed.as_deref();
         Ok(HostBatch::assemble(&self.features, &self.plan, drawn, seeds, closed))

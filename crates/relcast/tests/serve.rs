@@ -69,7 +69,9 @@ async fn an_error_has_its_code_its_place_and_a_hint_and_the_session_goes_on() {
         ),
         ("PREDICT USING MODEL nothing", SqlState::UNDEFINED_OBJECT, None, None),
         ("DROP TABLE customers", SqlState::READ_ONLY_SQL_TRANSACTION, None, Some("INSERT")),
-        ("CHECK MODEL nothing", SqlState::FEATURE_NOT_SUPPORTED, None, None),
+        ("CHECK MODEL nothing", SqlState::UNDEFINED_OBJECT, None, None),
+        ("EXPLAIN MODEL nothing", SqlState::UNDEFINED_OBJECT, None, None),
+        ("EVALUATE MODEL nothing AS OF '2021-01-01'", SqlState::FEATURE_NOT_SUPPORTED, None, None),
     ] {
         for error in
             [client.simple_query(sql).await.unwrap_err(), client.query(sql, &[]).await.unwrap_err()]

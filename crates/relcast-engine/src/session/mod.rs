@@ -5,7 +5,9 @@
 //! no longer waited for, leaves no half of a table or of a model.
 
 mod apart;
+mod check_model;
 mod explain;
+mod explain_model;
 mod models;
 mod planner;
 mod prediction;
@@ -177,6 +179,11 @@ impl Session {
             Statement::CreateModel(_)
             | Statement::RefreshModel(_)
             | Statement::EvaluateModel { .. } => Description::of(models::figure_fields()),
+            Statement::ExplainModel { entity: None, .. } => {
+                Description::of(explain_model::importance_fields())
+            }
+            Statement::ExplainModel { .. } => Description::of(explain_model::contribution_fields()),
+            Statement::CheckModel(_) => Description::of(check_model::check_fields()),
             Statement::DescribeModel(_) => text(&["property", "value"]),
             Statement::ShowModels | Statement::ShowLinks | Statement::DescribeGraph => {
                 let rows = self.run(statement).await?.rows;
@@ -238,8 +245,10 @@ impl Session {
             Statement::EvaluateModel { model, as_of, options } => {
                 self.evaluate_model(model, *as_of, options).await
             }
-            Statement::ExplainModel { .. } => Err(not_yet("EXPLAIN MODEL")),
-            Statement::CheckModel(_) => Err(not_yet("CHECK MODEL")),
+            Statement::ExplainModel { model, entity } => {
+                self.explain_model(model, entity.as_ref()).await
+            }
+            Statement::CheckModel(model) => self.check_model(model).await,
             Statement::ShowModels => self.show_models().await,
             Statement::DescribeModel(model) => self.describe_model(model).await,
             Statement::DropModel { model, if_exists } => self.drop_model(model, *if_exists).await,

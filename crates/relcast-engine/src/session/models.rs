@@ -232,7 +232,7 @@ pub(super) fn figure_fields() -> Vec<Field> {
     ]
 }
 
-fn version_of(model: &ModelName) -> Option<i64> {
+pub(super) fn version_of(model: &ModelName) -> Option<i64> {
     model.version.map(|version| i64::try_from(version).unwrap_or(i64::MAX))
 }
 

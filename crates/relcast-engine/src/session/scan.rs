@@ -238,11 +238,15 @@ impl Rows {
 }
 
 /// Why there is no prediction for a key that was named.
+pub(super) const NO_ROW: &str = "no row has this key";
+pub(super) const NOT_KNOWN: &str = "no such entity is known at the cutoff";
+
+/// The reason for each key; NULL where there is a prediction.
 fn reasons(has_row: &[bool], known: &BooleanArray) -> StringArray {
     let reason = |(has_row, known): (&bool, bool)| match (has_row, known) {
         (true, true) => None,
-        (true, false) => Some("no such entity is known at the cutoff"),
-        (false, _) => Some("no row has this key"),
+        (true, false) => Some(NOT_KNOWN),
+        (false, _) => Some(NO_ROW),
     };
     has_row.iter().zip(known.values()).map(reason).collect()
 }

@@ -1,13 +1,16 @@
-//! The work behind the commands: train, evaluate, predict.
+//! The work behind the commands: train, evaluate, predict, explain, check.
 
+mod check;
 mod columns;
 mod evaluate;
+mod explain;
 mod predict;
 mod prepare;
 mod scorer;
 mod submit;
 mod train;
 
+pub use check::{CheckLine, CheckedKind, Side, check};
 pub use columns::Shown;
 pub(crate) use columns::{prediction_column, prediction_fields};
 pub use evaluate::{EvaluationReport, evaluate};

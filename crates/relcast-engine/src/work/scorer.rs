@@ -22,10 +22,10 @@ pub struct Scorer {
     pub model: Arc<StoredModel>,
     /// Labels, cutoffs and the graph.
     pub prepared: Prepared,
-    inputs: Inputs,
-    network: Ensemble,
+    pub(super) inputs: Inputs,
+    pub(super) network: Ensemble,
     /// The end of what is visible.
-    until: i64,
+    pub(super) until: i64,
 }
 
 impl Scorer {

@@ -13,7 +13,7 @@ const SPANS: [usize; 3] = [1, 3, 10];
 /// times the usual from a thousand times only roughly.
 const REACH: f32 = 2.0;
 
-/// Numbers per seed that [`ClosedLabels::push_means`] writes.
+/// Numbers per seed that [`push_means`] writes.
 pub const CLOSED_LABEL_MEANS: usize = SPANS.len();
 
 /// The closed labels of all entities, and where a sampled tree holds those of its seed.
@@ -41,20 +41,26 @@ impl ClosedLabels {
         plan.blocks.iter().position(|block| block.parent == Some(0) && block.table == table)
     }
 
-    /// Appends for each seed of `subgraph` how far the means of its last labels lie beyond
-    /// [`REACH`]; zero where none does, or none has closed.
-    pub fn push_means(&self, subgraph: &Subgraph, out: &mut Vec<f32>) {
-        let block = &subgraph.blocks[self.block];
-        for ends in block.offsets().windows(2) {
-            // Neighbours come latest first.
-            let rows = &block.rows()[ends[0] as usize..ends[1] as usize];
-            out.extend(SPANS.map(|span| {
-                let last = &rows[..rows.len().min(span)];
-                let sum: f32 = last.iter().map(|row| self.scaled[*row as usize]).sum();
-                let mean = sum / last.len().max(1) as f32;
-                mean - mean.clamp(-REACH, REACH)
-            }));
-        }
+    /// The block of trees that holds the seeds' own closed labels, and the label of each of its
+    /// nodes.
+    #[must_use]
+    pub fn of_nodes(&self, subgraph: &Subgraph) -> (usize, Vec<f32>) {
+        let rows = subgraph.blocks[self.block].rows().iter();
+        (self.block, rows.map(|row| self.scaled[*row as usize]).collect())
+    }
+}
+
+/// Appends for each seed how far the means of its last labels lie beyond [`REACH`]; zero where none
+/// does, or none has closed. `labels` come seed by seed, latest first; those of seed `i` are
+/// `offsets[i]..offsets[i + 1]`.
+pub fn push_means(labels: &[f32], offsets: &[u32], out: &mut Vec<f32>) {
+    for ends in offsets.windows(2) {
+        let own = &labels[ends[0] as usize..ends[1] as usize];
+        out.extend(SPANS.map(|span| {
+            let last = &own[..own.len().min(span)];
+            let mean = last.iter().sum::<f32>() / last.len().max(1) as f32;
+            mean - mean.clamp(-REACH, REACH)
+        }));
     }
 }
 
@@ -88,8 +94,9 @@ mod tests {
         let labels = block(&[4, 3, 2, 1, 0, 5], &[0, 0, 0, 0, 0, 2], &[5, 5, 6]);
         let trees = Subgraph::from_record_batches(&[own, labels].concat()).unwrap();
         let closed = ClosedLabels { block: 1, scaled: vec![9.0, 1.0, 3.0, 5.0, 7.0, -3.0] };
+        let (block, labels) = closed.of_nodes(&trees);
         let mut means = Vec::new();
-        closed.push_means(&trees, &mut means);
+        push_means(&labels, trees.blocks[block].offsets(), &mut means);
         assert_eq!(means, [5.0, 3.0, 3.0, 0.0, 0.0, 0.0, -1.0, -1.0, -1.0]);
     }
 }

@@ -8,12 +8,13 @@ use relcast_catalog::{SemanticType, Table};
 use relcast_nn::TableShape;
 use serde::{Deserialize, Serialize};
 
+use super::cells::CellFeatures;
 use super::column::ColumnPlan;
 use super::reveals::{NO_TIME, Reveals, find, micros};
 use super::time::{AGE_FEATURES, SEASON_FEATURES, age_features, season_features};
 
 /// Numbers that one timestamp cell becomes, seen from a seed.
-const CELL_FEATURES: usize = AGE_FEATURES + 1;
+pub(super) const CELL_FEATURES: usize = AGE_FEATURES + 1;
 
 /// What was learnt about every table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -291,6 +292,17 @@ impl TableFeatures {
 }
 
 impl TableFeatures {
+    /// Whether the cell of `row` that `cell` stands for is known at `view`: neither it nor the time
+    /// from which it is known lies later.
+    #[must_use]
+    pub fn is_known(&self, cell: &CellFeatures, row: u32, view: i64) -> bool {
+        if let Some(column) = cell.timestamp().and_then(|place| self.timestamps.get(place)) {
+            return column.at(Some(row), view, &self.reveals).is_some();
+        }
+        let later = self.masked.iter().find(|m| m.dense == cell.dense && m.entries == cell.entries);
+        later.is_none_or(|m| self.reveals.is_known(m.reveal, row as usize, view))
+    }
+
     /// Appends the row's timestamp cells as they are for a reader of one table: the moment and the
     /// age at `view`, in days; NaN where NULL or not known yet.
     pub fn push_moments(&self, row: Option<u32>, view: i64, out: &mut Vec<f64>) {
