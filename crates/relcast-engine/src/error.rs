@@ -199,12 +199,12 @@ pub enum EngineError {
         target: String,
     },
     /// A condition on a model that has no query to take part in.
-    #[error(
-        "model \"{model}\" was trained from a declared task: it takes no target, WHERE or ASSUMING"
-    )]
+    #[error("model \"{model}\" was trained from {origin}: it takes no target, WHERE or ASSUMING")]
     TaskModel {
         /// The model.
         model: String,
+        /// What it was trained from.
+        origin: &'static str,
     },
     /// Something that this version cannot do.
     #[error("not yet: {what}")]

@@ -6,6 +6,7 @@
 
 mod apart;
 mod explain;
+mod labels;
 mod models;
 mod planner;
 mod prediction;

@@ -10,9 +10,11 @@ mod path;
 mod query;
 mod row_values;
 mod run;
+mod select;
 mod session;
 mod task;
 
 pub use cutoffs::{Cutoffs, Split};
 pub use explain::{CutoffExplanation, LabelExplanation, SplitExplanation};
 pub use label_plan::LabelPlan;
+pub use select::{CheckedSelect, LabelSelect};
