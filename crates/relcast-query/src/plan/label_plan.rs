@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::entities::{KeyColumn, entities_from, keys_sql, times_sql};
 use super::named::Named;
 use super::query::QueryWriter;
-use super::select::LabelSelect;
+use super::select::{LabelSelect, TIMESTAMPS};
 use super::task;
 use crate::ast::Selection;
 use crate::bind::{BoundQuery, Item, TaskType};
@@ -192,7 +192,7 @@ impl LabelPlan {
         let key = schema.table(entity).primary_key.clone();
         let keys: Vec<KeyColumn> =
             key.iter().map(|c| KeyColumn { column: c.clone(), name: c.clone() }).collect();
-        let timestamps = "relcast_timestamps".to_owned();
+        let timestamps = TIMESTAMPS.to_owned();
         let from = entities_from(schema, entity, options.entities, &timestamps);
         let existing = keys_sql("cutoff", &keys, &from);
         let read = select.times_read(schema);
@@ -211,7 +211,7 @@ impl LabelPlan {
             existing,
             all: count_sql(schema, entity),
             row_values: None,
-            weighted: select.is_weighted(),
+            weighted: select.weighted,
             when: When::AtRows { cutoffs: select.cutoffs_sql(), read },
             named: Named::Each,
             timestamps,
