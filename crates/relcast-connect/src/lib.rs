@@ -13,14 +13,16 @@ mod json;
 mod normalise;
 mod overlay;
 mod parquet;
+mod redact;
 mod sink;
 mod sqlite;
 mod tables;
 mod target;
 
-pub use database::{Database, OpenOptions, open, open_with};
+pub use database::{Database, OpenOptions, open, open_with, table_names};
 pub use error::ConnectError;
 pub use overlay::with_table;
 pub use parquet::file_url;
+pub use redact::redacted;
 pub use sink::{check_target, write};
 pub use target::Target;

@@ -202,12 +202,12 @@ pub enum EngineError {
         target: String,
     },
     /// A condition on a model that has no query to take part in.
-    #[error(
-        "model \"{model}\" was trained from a declared task: it takes no target, WHERE or ASSUMING"
-    )]
+    #[error("model \"{model}\" was trained from {origin}: it takes no target, WHERE or ASSUMING")]
     TaskModel {
         /// The model.
         model: String,
+        /// What it was trained from.
+        origin: &'static str,
     },
     /// Something that this version cannot do.
     #[error("not yet: {what}")]
@@ -308,6 +308,13 @@ impl EngineError {
         }
         let text = error.strip_backtrace();
         let text = text.split("\n\nbacktrace").next().unwrap_or_default().to_owned();
+        if let Some(file) = file_gone(&text) {
+            return Self::Sql {
+                at: None,
+                message: format!("the file {file} of a table is gone"),
+                hint: Some("put it back, or open the database anew without it".to_owned()),
+            };
+        }
         let (message, at) = split_place(&text);
         Self::Sql { at, message, hint: None }
     }
@@ -345,6 +352,12 @@ impl EngineError {
         let path = path.to_owned();
         move |source| Self::File { doing, path, source }
     }
+}
+
+/// The file that was there when its table was opened, and no longer is when it is read.
+fn file_gone(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("Object at location ")?;
+    rest.split_once(" not found").map(|(file, _)| file)
 }
 
 fn holder_text(process: Option<&u32>) -> String {

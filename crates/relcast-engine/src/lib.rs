@@ -11,6 +11,7 @@ mod registry;
 mod runs;
 pub mod session;
 pub mod shop;
+mod sources;
 mod stored;
 pub mod work;
 
@@ -20,5 +21,5 @@ pub use error::EngineError;
 pub use home::{Home, ModelLock, check_model_name};
 pub use registry::{ModelVersion, NewVersion, Origin, Registry};
 pub use runs::{Run, RunId, RunKind};
-pub use session::{Answer, Description, Dialect, LogWatcher, Session, Watcher};
+pub use session::{Answer, Description, Dialect, LogWatcher, Session, Watcher, surround};
 pub use stored::StoredModel;

@@ -33,7 +33,7 @@ pub struct Registry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
-    /// The text of a predictive query.
+    /// The text of a predictive query, or of `FOR … AS (SELECT …)`.
     Query(String),
     /// The name of a task that the database declares.
     Task(String),

@@ -55,6 +55,16 @@ pub enum QueryError {
         /// What to do, such as the nearest name.
         hint: Option<String>,
     },
+    /// The SELECT of the labels does not yield label rows.
+    #[error("{}the SELECT of the labels {message}{}", place_text(.at.as_ref()), hint_text(.hint.as_deref()))]
+    Labels {
+        /// Where the SELECT starts; none where it was written earlier.
+        at: Option<Place>,
+        /// What is wrong with it, as its predicate.
+        message: String,
+        /// What to do, such as the nearest name.
+        hint: Option<String>,
+    },
     /// The data allow no split into train, validation and test.
     #[error("cannot split by time: {message}")]
     Split {
@@ -105,7 +115,7 @@ impl QueryError {
     pub fn place(&self) -> Option<Place> {
         match self {
             Self::Syntax { at, .. } | Self::Meaning { at, .. } => Some(*at),
-            Self::Option { at, .. } => *at,
+            Self::Option { at, .. } | Self::Labels { at, .. } => *at,
             Self::Split { .. } | Self::Task { .. } | Self::Run { .. } => None,
         }
     }

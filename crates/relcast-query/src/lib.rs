@@ -1,4 +1,4 @@
-//! The predictive query: from `PREDICT …` or a declared task to its training table.
+//! The predictive query: from `PREDICT …`, a declared task or a SELECT of labels to its training table.
 //!
 //! The way through the crate: [`parse`] reads the text, [`bind`] checks it against a
 //! [`Schema`](relcast_catalog::Schema), [`LabelPlan`] is the SQL of its labels together with the
@@ -22,6 +22,9 @@ pub use bind::{BoundQuery, FillIn, Item, TaskType, bind};
 pub use error::{Place, QueryError};
 pub use options::{DateKnown, Entities, History, OPTION_NAMES, OnError, OptionValue, Options};
 pub use parser::{parse, statements, statements_with};
-pub use plan::{CutoffExplanation, Cutoffs, LabelExplanation, LabelPlan, Split, SplitExplanation};
+pub use plan::{
+    CheckedSelect, CutoffExplanation, Cutoffs, LabelExplanation, LabelPlan, LabelSelect, Split,
+    SplitExplanation,
+};
 pub use statement::Statement;
 pub use time::{Horizon, Span};

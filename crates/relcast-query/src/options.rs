@@ -120,7 +120,7 @@ pub struct Options {
     pub date_known: DateKnown,
     /// The seed of every random stream.
     pub seed: u64,
-    /// How long training may take.
+    /// How long training may take by the clock; it resolves to `epochs` and `max_train_rows`.
     pub budget: Option<Span>,
     /// The kind of model.
     pub model: Option<String>,
@@ -233,7 +233,6 @@ impl Options {
             return refused(format!("models of kind \"{model}\" cannot be trained yet"), &hint);
         }
         let ignored = [
-            ("budget", self.budget.is_some()),
             ("embedding", self.embedding),
             ("horizon", self.horizon.is_some()),
             ("interval", self.interval.is_some()),
@@ -283,7 +282,7 @@ impl Options {
                 }
             }
             "seed" => self.seed = reader.whole()?,
-            "budget" => self.budget = Some(reader.span()?),
+            "budget" => self.budget = reader.budget()?,
             "model" => self.model = Some(reader.word()?),
             "fanout" => self.fanout = Some(reader.list(Reader::count)?),
             "layers" => self.layers = Some(reader.count()?),
@@ -362,6 +361,19 @@ impl<'a> Reader<'a> {
         match span {
             Some(span) if span.comparable() > 0 => Ok(span),
             _ => self.wrong("a duration such as '30 days'"),
+        }
+    }
+
+    /// A duration of the clock with its unit; `none` lifts a budget that was given before.
+    fn budget(&self) -> Result<Option<Span>, QueryError> {
+        let span = match self.value {
+            OptionValue::Text(text) if text.eq_ignore_ascii_case("none") => return Ok(None),
+            OptionValue::Text(text) if text.chars().any(char::is_alphabetic) => Span::parse(text),
+            _ => None,
+        };
+        match span {
+            Some(Span::Micros(micros)) if micros > 0 => Ok(span),
+            _ => self.wrong("a duration such as '30s' or '5 minutes'"),
         }
     }
 
@@ -485,7 +497,6 @@ mod tests {
     #[test]
     fn options_that_do_nothing_yet_are_refused_by_name() {
         for (name, value) in [
-            ("budget", "10 minutes"),
             ("embedding", "true"),
             ("horizon", "1 year"),
             ("interval", "0.9"),
@@ -542,7 +553,20 @@ mod tests {
         );
         assert_eq!(
             error("budget", "soon"),
-            "option \"budget\" expects a duration such as '30 days', found soon"
+            "option \"budget\" expects a duration such as '30s' or '5 minutes', found soon"
         );
+        for no_clock in ["30", "1 month", "0s", "-5s"] {
+            assert!(error("budget", no_clock).contains("expects a duration"), "{no_clock}");
+        }
+    }
+
+    #[test]
+    fn a_budget_is_a_time_of_the_clock_and_can_be_lifted() {
+        let mut options = Options::default();
+        options.set("budget", "30s").unwrap();
+        assert_eq!(options.budget, Span::parse("30 seconds"));
+        options.refuse_ignored().unwrap();
+        options.set("budget", "none").unwrap();
+        assert_eq!(options.budget, None);
     }
 }

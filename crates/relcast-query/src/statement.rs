@@ -3,6 +3,7 @@
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use crate::ast::{Literal, ModelName, Name, PredictiveQuery};
+use crate::error::Place;
 use crate::options::OptionValue;
 
 /// One statement.
@@ -149,17 +150,24 @@ pub enum Labels {
         /// Its text.
         text: String,
     },
-    /// The rows of a SELECT: `cutoff`, the entity's key, `label` and, if wanted, `weight`.
-    Select {
-        /// The entity table.
-        table: Name,
-        /// Its primary key.
-        columns: Vec<Name>,
-        /// The SELECT.
-        sql: String,
-        /// The options as written.
-        options: Vec<(Name, OptionValue)>,
-    },
+    /// The rows of a SELECT.
+    Select(LabelledRows),
+}
+
+/// `FOR table.pk AS (SELECT …) WITH (…)`: SQL that yields `cutoff`, the entity's key, `label` and,
+/// if wanted, `weight`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LabelledRows {
+    /// The entity table.
+    pub table: Name,
+    /// Its primary key.
+    pub columns: Vec<Name>,
+    /// The SELECT.
+    pub sql: String,
+    /// Where the SELECT starts.
+    pub at: Place,
+    /// The options as written.
+    pub options: Vec<(Name, OptionValue)>,
 }
 
 /// An entity by its key.

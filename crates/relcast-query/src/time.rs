@@ -40,6 +40,15 @@ pub(crate) const UNITS: [(&str, Span); 7] = [
     ("year", Span::Months(12)),
 ];
 
+/// Units as durations may abbreviate them; `m` could be a minute or a month.
+const ABBREVIATED: [(&str, Span); 5] = [
+    ("s", Span::Micros(SECOND)),
+    ("sec", Span::Micros(SECOND)),
+    ("min", Span::Micros(MINUTE)),
+    ("h", Span::Micros(HOUR)),
+    ("d", Span::Micros(DAY)),
+];
+
 impl Span {
     /// The empty span.
     pub const ZERO: Self = Self::Micros(0);
@@ -51,7 +60,12 @@ impl Span {
         UNITS.iter().find(|(unit, _)| *unit == singular).map(|(_, span)| *span)
     }
 
-    /// Reads `30 days`, `1 year`, or a bare number of days; None if it is neither or too large.
+    fn abbreviated(name: &str) -> Option<Self> {
+        let found = ABBREVIATED.iter().find(|(unit, _)| name.eq_ignore_ascii_case(unit));
+        found.map(|(_, span)| *span)
+    }
+
+    /// Reads `30 days`, `30s`, `1 year`, or a bare number of days; None if it is neither or too large.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
@@ -59,8 +73,10 @@ impl Span {
             .find(|c: char| !(c.is_ascii_digit() || c == '-' || c == '+'))
             .unwrap_or(text.len());
         let (count, unit) = text.split_at(digits);
-        let unit =
-            if unit.trim().is_empty() { Some(Self::Micros(DAY)) } else { Self::unit(unit.trim()) };
+        let unit = match unit.trim() {
+            "" => Some(Self::Micros(DAY)),
+            name => Self::unit(name).or_else(|| Self::abbreviated(name)),
+        };
         unit?.times(count.parse().ok()?)
     }
 
@@ -212,6 +228,10 @@ mod tests {
         }
         assert_eq!(Span::parse("2 weeks").unwrap().to_string(), "14 days");
         assert_eq!(Span::parse("7").unwrap().to_string(), "7 days");
+        for (text, long) in [("30s", "30 seconds"), ("5 min", "5 minutes"), ("2H", "2 hours")] {
+            assert_eq!(Span::parse(text).unwrap().to_string(), long);
+        }
+        assert_eq!(Span::parse("5m"), None);
         assert_eq!(Span::parse("soon"), None);
         assert_eq!(Span::parse("9223372036854775807 days"), None);
     }

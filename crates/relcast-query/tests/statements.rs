@@ -97,7 +97,7 @@ fn statements_of_models() {
     let Statement::CreateModel(create) = one(select) else { panic!() };
     assert_eq!(create.existing, Existing::Keep);
     assert!(
-        matches!(create.labels, Labels::Select { sql, options, .. } if sql == "SELECT cutoff, id, (1) AS label FROM t" && options.len() == 1)
+        matches!(create.labels, Labels::Select(rows) if rows.sql == "SELECT cutoff, id, (1) AS label FROM t" && rows.options.len() == 1 && rows.at.column == 51)
     );
 
     assert!(matches!(

@@ -39,6 +39,8 @@ pub struct LabelSplits {
     pub validation: RecordBatch,
     /// Rows to judge by.
     pub test: RecordBatch,
+    /// How much each row to learn from counts, where the labels say it.
+    pub weights: Option<Vec<f64>>,
 }
 
 impl LabelSplits {
@@ -51,10 +53,12 @@ impl LabelSplits {
         plan: &LabelPlan,
         cutoffs: &Cutoffs,
     ) -> Result<Self, TrainError> {
+        let (train, weights) = plan.weighted_rows(ctx, &cutoffs.train).await?;
         Ok(Self {
-            train: plan.label_rows(ctx, &cutoffs.train).await?,
+            train,
             validation: plan.label_rows(ctx, &cutoffs.val).await?,
             test: plan.label_rows(ctx, &cutoffs.test).await?,
+            weights,
         })
     }
 
@@ -277,7 +281,24 @@ pub fn seeds_of(
         keys: relcast_graph::key_hashes(keys)?,
         cutoffs,
         labels,
+        weights: Vec::new(),
     })
+}
+
+/// Weights as a fit uses them: one on average, so that they leave the size of its steps alone.
+///
+/// # Errors
+/// If no row weighs anything.
+pub fn normalised_weights(weights: &[f64]) -> Result<Vec<f64>, TrainError> {
+    // Divided first by the largest, so that no sum is too large.
+    let largest = weights.iter().copied().fold(0.0, f64::max);
+    let mean = weights.iter().map(|w| w / largest).sum::<f64>() / weights.len().max(1) as f64;
+    if !largest.is_finite() || !mean.is_finite() || mean <= 0.0 {
+        return Err(TrainError::Labels(
+            "no training label has a weight above 0: there is nothing to learn from; give weights to rows of earlier cutoffs too".into(),
+        ));
+    }
+    Ok(weights.iter().map(|w| w / largest / mean).collect())
 }
 
 /// Builds the graph of `schema` under `directory`, unless it is there already, and opens it. One
@@ -373,11 +394,20 @@ mod tests {
     }
 
     #[test]
+    fn weights_are_one_on_average_and_some_weigh_something() {
+        let weights = normalised_weights(&[0.0, 2e300, 6e300]).unwrap();
+        assert!(weights.iter().zip([0.0, 0.75, 2.25]).all(|(w, e)| (w - e).abs() < 1e-12));
+        assert!(normalised_weights(&[0.0, 0.0]).is_err());
+        assert!(normalised_weights(&[]).is_err());
+    }
+
+    #[test]
     fn labels_that_are_no_numbers_are_refused_and_counted() {
         let splits = |validation: &[f64]| LabelSplits {
             train: rows(&[1.0, 2.0]),
             validation: rows(validation),
             test: rows(&[]),
+            weights: None,
         };
         assert!(splits(&[1.0, 3.0]).check_finite().is_ok());
         let error = splits(&[f64::NAN, 1.0, f64::INFINITY]).check_finite().unwrap_err().to_string();

@@ -63,6 +63,8 @@ pub struct Examples {
     pub cutoffs: Vec<i64>,
     /// 0 or 1, a number, or the position of a class; NaN for a class not met in training.
     pub labels: Vec<f64>,
+    /// How much each counts in the loss, one on average; empty where all count alike.
+    pub weights: Vec<f64>,
 }
 
 impl Examples {
@@ -76,6 +78,12 @@ impl Examples {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.cutoffs.is_empty()
+    }
+
+    /// How much the example at `position` counts in the loss.
+    #[must_use]
+    pub fn weight(&self, position: usize) -> f64 {
+        self.weights.get(position).copied().unwrap_or(1.0)
     }
 
     /// The examples at `positions`, seen with all history until `visible_end`.

@@ -14,7 +14,7 @@ use crate::examples::{Examples, Task};
 use crate::features::{
     CLOSED_LABEL_MEANS, ClosedLabels, FeaturePlan, SEED_FEATURES, TableFeatures, TablePlan,
 };
-use crate::fit::FitPlan;
+use crate::fit::{BudgetPlan, FitPlan};
 
 /// What the user may set of a fit; `None` is decided from the data.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -64,6 +64,13 @@ impl FitOptions {
     #[must_use]
     pub fn max_train_rows(&self) -> usize {
         self.max_train_rows.unwrap_or(MAX_TRAIN_ROWS)
+    }
+
+    /// Seeds per step: as set, else by how many of the `rows` training rows an epoch visits.
+    #[must_use]
+    pub fn batch_size(&self, rows: usize) -> usize {
+        let visited = rows.min(self.max_train_rows());
+        self.batch_size.unwrap_or_else(|| (visited / 32).next_power_of_two().clamp(32, 128))
     }
 }
 
@@ -146,7 +153,6 @@ impl ModelPlan {
                 model.wide = CLOSED_LABEL_MEANS;
             }
         }
-        let rows = train.len().min(options.max_train_rows());
         let fit = FitPlan {
             task: task.clone(),
             model,
@@ -154,9 +160,7 @@ impl ModelPlan {
             seed: options.seed,
             epochs: options.epochs(),
             patience: PATIENCE,
-            batch_size: options
-                .batch_size
-                .unwrap_or_else(|| (rows / 32).next_power_of_two().clamp(32, 128)),
+            batch_size: options.batch_size(train.len()),
             learning_rate: options.learning_rate.unwrap_or(LEARNING_RATE),
             weight_decay: 0.01,
             dropout: DROPOUT,
@@ -164,6 +168,16 @@ impl ModelPlan {
             max_train_rows: options.max_train_rows(),
         };
         Ok(Self { fit, features, schema: schema.clone(), entity, fanout })
+    }
+
+    /// The same model fitted as far as `budget` says: the plan that `options` of so many epochs and
+    /// rows give.
+    pub fn limit(&mut self, budget: BudgetPlan, options: &FitOptions, rows: usize) {
+        let BudgetPlan { epochs, max_train_rows } = budget;
+        let limited = FitOptions { max_train_rows: Some(max_train_rows), ..options.clone() };
+        self.fit.epochs = epochs;
+        self.fit.max_train_rows = max_train_rows;
+        self.fit.batch_size = limited.batch_size(rows);
     }
 
     /// Encodes `graph`'s rows and plans the sampling: what every batch is made from.

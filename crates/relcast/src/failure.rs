@@ -109,7 +109,12 @@ impl From<DataFusionError> for Failure {
 fn excerpt(statement: &str, place: Place) -> Option<String> {
     let line = statement.lines().nth(usize::try_from(place.line).ok()?.checked_sub(1)?)?;
     let before = usize::try_from(place.column).ok()?.checked_sub(1)?;
-    let shown: String = line.chars().map(|c| if c == '\t' { ' ' } else { c }).collect();
+    let line: String = line.chars().map(|c| if c == '\t' { ' ' } else { c }).collect();
+    let shown = relcast_connect::redacted(&line);
+    // Columns are no longer where they were once a password is covered.
+    if shown != line {
+        return Some(format!("  | {shown}"));
+    }
     Some(format!("  | {shown}\n  | {}^", " ".repeat(before)))
 }
 
@@ -129,5 +134,8 @@ mod tests {
         let place = Place { line: 2, column: 3 };
         assert_eq!(excerpt("a\n\tbc d", place).as_deref(), Some("  |  bc d\n  |   ^"));
         assert_eq!(excerpt("a", place), None);
+        let place = Place { line: 1, column: 3 };
+        let covered = excerpt("url 'postgres://ana:s3cret@h/d'", place);
+        assert_eq!(covered.as_deref(), Some("  | url 'postgres://ana:***@h/d'"));
     }
 }

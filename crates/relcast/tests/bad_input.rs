@@ -406,7 +406,7 @@ fn a_table_with_the_name_of_the_closed_labels_is_refused() {
 #[test]
 fn options_that_do_nothing_yet_are_refused() {
     let shop = shop();
-    for set in ["budget=10 minutes", "model=gbdt", "interval=0.9", "horizon=30 days"] {
+    for set in ["keep=a.b", "model=gbdt", "interval=0.9", "horizon=30 days"] {
         let name = set.split_once('=').unwrap().0;
         let labels = ["labels", "--db", ".", "--query", QUERY, "--split", "val", "-o", "x.csv"];
         for command in [&TRAIN[..], &labels] {

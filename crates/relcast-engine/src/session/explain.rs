@@ -53,10 +53,12 @@ impl Session {
     }
 
     pub(super) async fn explain_create(&self, create: &CreateModel) -> Result<Answer, EngineError> {
-        let Labels::Query { query, .. } = &create.labels else {
-            return Err(super::not_yet("CREATE MODEL … FOR … AS (SELECT …)"));
+        let plan = match &create.labels {
+            Labels::Query { query, .. } => self.label_plan(query).await?,
+            select @ Labels::Select(_) => {
+                self.question(select).await?.plan(&self.engine.catalog.schema, &[])?
+            }
         };
-        let plan = self.label_plan(query).await?;
         self.lines(
             &self.plan_text(&plan, &format!("model {}, to be trained", create.name.text)).await?,
         )
@@ -154,6 +156,9 @@ impl Session {
             options.epochs(),
             seeds
         ));
+        if let Some(budget) = plan.options.budget {
+            line(&format!("budget: {budget}, resolved to epochs and rows once training starts"));
+        }
         let mut nodes = vec![1.0; sampled.blocks.len()];
         for (number, block) in sampled.blocks.iter().enumerate() {
             let (Some(parent), Some(edge)) = (block.parent, block.edge) else { continue };

@@ -8,6 +8,7 @@ mod apart;
 mod check_model;
 mod explain;
 mod explain_model;
+mod labels;
 mod models;
 mod planner;
 mod prediction;
@@ -15,6 +16,7 @@ mod quick;
 mod registry_tables;
 mod resolve;
 mod scan;
+mod sources;
 mod sql;
 mod tables;
 mod watch;
@@ -28,6 +30,7 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
+use relcast_connect::Database;
 use relcast_query::ast::{Literal, PredictiveQuery, Selection};
 use relcast_query::statement::{Explain, Sql, Statement};
 use resolve::Resolved;
@@ -36,6 +39,7 @@ pub use watch::{LogWatcher, Watcher};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::registry::Registry;
 
 /// A session over an engine: settings of its own, tables and models shared.
 #[derive(Clone)]
@@ -86,17 +90,32 @@ impl Answer {
     }
 }
 
+/// Makes known to `database` what the home folder adds to it: tables that SQL created over it, and
+/// attached sources. The SELECT of a model's labels may read them. Gives a warning for each source
+/// that cannot be read.
+///
+/// # Errors
+/// If the registry or a table of the home folder cannot be read.
+pub async fn surround(
+    registry: &Registry,
+    database: &Database,
+) -> Result<Vec<String>, EngineError> {
+    tables::open(registry.home(), database).await?;
+    sources::attach(registry, database).await
+}
+
 impl Session {
     /// A session over `engine` that tells `watcher` what happens.
     ///
     /// # Errors
-    /// If the tables of the home folder cannot be opened.
+    /// If the tables and sources of the home folder cannot be opened.
     pub async fn open(engine: Arc<Engine>, watcher: Arc<dyn Watcher>) -> Result<Self, EngineError> {
         let context = SessionContext::new_with_state(engine.database.context.state());
-        let session = Self { engine, context, watcher, dialect: None, statement_memory: None };
-        registry_tables::register(&session.engine)?;
-        session.open_tables().await?;
-        Ok(session)
+        registry_tables::register(&engine)?;
+        for warning in surround(&engine.registry, &engine.database).await? {
+            watcher.notice(&warning);
+        }
+        Ok(Self { engine, context, watcher, dialect: None, statement_memory: None })
     }
 
     /// The same session over another engine, such as one that has read the source again.
@@ -104,14 +123,13 @@ impl Session {
     /// # Errors
     /// As [`Session::open`].
     pub async fn over(&self, engine: Arc<Engine>) -> Result<Self, EngineError> {
-        let state = SessionStateBuilder::new_from_existing(engine.database.context.state())
+        let session = Self::open(engine, self.watcher.clone()).await?;
+        let state = SessionStateBuilder::new_from_existing(session.context.state())
             .with_config(self.context.state().config().clone())
             .build();
         let context = SessionContext::new_with_state(state);
-        let session = Self { engine, context, ..self.clone() };
-        registry_tables::register(&session.engine)?;
-        session.open_tables().await?;
-        Ok(session)
+        let (dialect, statement_memory) = (self.dialect.clone(), self.statement_memory);
+        Ok(Self { context, dialect, statement_memory, ..session })
     }
 
     /// The same session reading SQL by `dialect` where that can.
@@ -256,8 +274,10 @@ impl Session {
             Statement::RefreshModel(name) => self.refresh_model(name).await,
             Statement::ShowLinks => self.show_links().await,
             Statement::DescribeGraph => self.describe_graph().await,
-            Statement::CreateSource { .. } => Err(not_yet("CREATE SOURCE")),
-            Statement::DropSource(_) => Err(not_yet("DROP SOURCE")),
+            Statement::CreateSource { name, kind, options } => {
+                self.create_source(name, kind, options).await
+            }
+            Statement::DropSource(name) => self.drop_source(name).await,
         }
     }
 

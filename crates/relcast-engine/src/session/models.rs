@@ -6,9 +6,10 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use relcast_query::ast::{ModelName, Name};
-use relcast_query::statement::{CreateModel, Existing, Labels};
-use relcast_query::{History, OptionValue, Options, bind};
+use relcast_query::statement::{CreateModel, Existing};
+use relcast_query::{History, OptionValue, Options, Span};
 use relcast_train::evaluate::Evaluation;
+use serde_json::Value;
 
 use super::apart::apart;
 use super::quick::QUICK;
@@ -17,7 +18,7 @@ use super::watch::Watch;
 use super::{Answer, Session};
 use crate::error::EngineError;
 use crate::registry::{ModelVersion, Origin};
-use crate::work::{self, EvaluationReport, Question};
+use crate::work::{self, EvaluationReport, Question, ResolvedBudget};
 
 /// How long DROP waits for whoever writes the model.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -43,15 +44,8 @@ impl Session {
             }
             _ => {}
         }
-        let Labels::Query { query, text } = &create.labels else {
-            return Err(super::not_yet("CREATE MODEL … FOR … AS (SELECT …)"));
-        };
-        // Bound here first, so that an error says its place in the whole statement.
-        let bound = bind(query, &self.engine.catalog.schema)?;
-        if bound.names_entities() {
-            return Err(EngineError::NamesEntities);
-        }
-        let report = self.train(name, Question::Query(text.clone()), Vec::new()).await?;
+        let question = self.question(&create.labels).await?;
+        let report = self.train(name, question, Vec::new()).await?;
         self.figures("CREATE MODEL", &report)
     }
 
@@ -59,7 +53,8 @@ impl Session {
         let model = self.engine.registry.find_version(&name.text, None).await?;
         let artefact = self.engine.registry.load_artefact(&model)?;
         let stored = crate::StoredModel::read(&name.text, model.version, artefact)?;
-        let report = self.train(&name.text, stored.question, stored.set).await?;
+        let question = self.asked_again(stored.question).await?;
+        let report = self.train(&name.text, question, stored.set).await?;
         self.figures("REFRESH MODEL", &report)
     }
 
@@ -85,9 +80,6 @@ impl Session {
         as_of: Option<i64>,
         options: &[(Name, OptionValue)],
     ) -> Result<Answer, EngineError> {
-        if as_of.is_some() {
-            return Err(super::not_yet("EVALUATE MODEL … AS OF"));
-        }
         let written = Options::from_statement(options)?;
         let said = options.iter().any(|(name, _)| name.text.eq_ignore_ascii_case("history"));
         let history: Option<History> = said.then_some(written.history);
@@ -96,9 +88,11 @@ impl Session {
         let report = apart(async move |_| {
             let (registry, database, catalog) =
                 (&engine.registry, &engine.database, &engine.catalog);
-            work::evaluate(registry, database, catalog, &stored, None, history).await
+            work::evaluate_as_of(registry, database, catalog, &stored, None, history, as_of).await
         });
-        self.figures("EVALUATE MODEL", &report.await?)
+        let report = report.await?;
+        report.notes.iter().for_each(|note| self.watcher.notice(note));
+        self.figures("EVALUATE MODEL", &report)
     }
 
     /// The figures of a training or an evaluation: split, history, by whom, metric, value.
@@ -142,10 +136,10 @@ impl Session {
         let found = self.engine.registry.find_version(&model.name.text, version_of(model)).await?;
         let artefact = self.engine.registry.load_artefact(&found)?;
         let document = |name: &str, key: &str| {
-            artefact.documents.get(name).map_or(serde_json::Value::Null, |d| d[key].clone())
+            artefact.documents.get(name).map_or(Value::Null, |d| d[key].clone())
         };
-        let text = |value: serde_json::Value| match value {
-            serde_json::Value::String(text) => text,
+        let text = |value: Value| match value {
+            Value::String(text) => text,
             other => other.to_string(),
         };
         let rows = [
@@ -158,6 +152,9 @@ impl Session {
             ("metric", text(document("metrics", "metric"))),
             ("data_until", text(document("metrics", "data_until"))),
             ("label_rows", text(document("metrics", "rows"))),
+            ("horizon", horizon(&document("question", "cutoffs"))),
+            ("budget", budget(document("question", "budget"))),
+            ("set", set(&document("question", "set"))),
             ("seed", found.seed.to_string()),
             ("schema_fingerprint", found.schema_fingerprint.clone()),
             ("data_fingerprint", found.data_fingerprint.clone()),
@@ -234,6 +231,25 @@ pub(super) fn figure_fields() -> Vec<Field> {
 
 pub(super) fn version_of(model: &ModelName) -> Option<i64> {
     model.version.map(|version| i64::try_from(version).unwrap_or(i64::MAX))
+}
+
+fn horizon(cutoffs: &Value) -> String {
+    let horizon = serde_json::from_value::<Span>(cutoffs["horizon"].clone());
+    horizon.map_or_else(|_| "unknown".to_owned(), |horizon| horizon.to_string())
+}
+
+fn budget(resolved: Value) -> String {
+    let resolved = serde_json::from_value::<Option<ResolvedBudget>>(resolved).ok().flatten();
+    resolved.map_or_else(|| "none".to_owned(), |resolved| resolved.to_string())
+}
+
+/// The options that were set beside the question.
+fn set(options: &Value) -> String {
+    let text = |option: &Value| match (option[0].as_str(), option[1].as_str()) {
+        (Some(name), Some(value)) => Some(format!("{name} = {value}")),
+        _ => None,
+    };
+    options.as_array().into_iter().flatten().filter_map(text).collect::<Vec<_>>().join(", ")
 }
 
 fn trained_from(version: &ModelVersion) -> String {

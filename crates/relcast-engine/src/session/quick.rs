@@ -35,10 +35,12 @@ pub(super) async fn quick_model(
     }
     watcher.notice("no model is named: training a quick one; CREATE MODEL trains a thorough one");
     let mut set = Vec::new();
-    if options.epochs.is_none() {
+    // A budget says by itself how long this may take.
+    let short = options.budget.is_none();
+    if short && options.epochs.is_none() {
         set.push(("epochs".to_owned(), EPOCHS.to_string()));
     }
-    if options.max_train_rows.is_none() {
+    if short && options.max_train_rows.is_none() {
         set.push(("max_train_rows".to_owned(), TRAIN_ROWS.to_string()));
     }
     let started = Instant::now();

@@ -1,5 +1,5 @@
 //! The registry as tables: `relcast.models`, `relcast.metrics`, `relcast.runs`,
-//! `relcast.predictions`.
+//! `relcast.predictions`, `relcast.sources`.
 
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use datafusion::common::Result;
 use datafusion::datasource::TableType;
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
+use relcast_connect::redacted;
 use serde_json::Value;
 
 use super::quick::QUICK;
@@ -21,6 +22,7 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::registry::{ModelVersion, Origin, Registry};
 use crate::runs::Run;
+use crate::sources::SourceRecord;
 
 /// Puts the registry's tables into the schema `relcast` of the database's catalog.
 pub(super) fn register(engine: &Engine) -> Result<(), EngineError> {
@@ -36,6 +38,7 @@ pub(super) fn register(engine: &Engine) -> Result<(), EngineError> {
         ("metrics", Content::Metrics),
         ("runs", Content::Runs),
         ("predictions", Content::Predictions),
+        ("sources", Content::Sources),
     ] {
         let table = RegistryTable { registry: engine.registry.clone(), content };
         schema.register_table(name.to_owned(), Arc::new(table))?;
@@ -51,6 +54,7 @@ pub(super) enum Content {
     Metrics,
     Runs,
     Predictions,
+    Sources,
 }
 
 /// A table of the registry, read anew by each scan.
@@ -67,6 +71,7 @@ impl TableProvider for RegistryTable {
             Content::Models => models(&[]),
             Content::Metrics => metrics(&[]),
             Content::Runs | Content::Predictions => runs(&[]),
+            Content::Sources => sources(&[]),
         };
         // The columns are ours: only their values come from outside.
         empty.map_or_else(|_| Arc::new(arrow::datatypes::Schema::empty()), |batch| batch.schema())
@@ -109,6 +114,7 @@ pub(super) async fn rows(
             all.retain(|run| matches!(content, Content::Runs) || run.kind == "predict");
             runs(&all)?
         }
+        Content::Sources => sources(&registry.sources().await?)?,
     })
 }
 
@@ -203,6 +209,22 @@ fn runs(all: &[Run]) -> Result<RecordBatch, EngineError> {
         ("finished_at", times(all.iter().map(|r| r.finished_at)), true),
         ("status", text(&|r| Some(r.status.clone())), false),
         ("error", text(&|r| r.error.clone()), true),
+    ])?)
+}
+
+fn sources(all: &[SourceRecord]) -> Result<RecordBatch, EngineError> {
+    let text = |of: &dyn Fn(&SourceRecord) -> String| -> ArrayRef {
+        Arc::new(all.iter().map(|source| Some(of(source))).collect::<StringArray>())
+    };
+    let options = |source: &SourceRecord| {
+        let options = source.options.iter().map(|(name, value)| format!("{name} '{value}'"));
+        redacted(&options.collect::<Vec<_>>().join(", "))
+    };
+    Ok(RecordBatch::try_from_iter_with_nullable([
+        ("source", text(&|s| s.name.clone()), false),
+        ("type", text(&|s| s.kind.clone()), false),
+        ("options", text(&options), false),
+        ("created_at", times(all.iter().map(|s| Some(s.created_at))), false),
     ])?)
 }
 

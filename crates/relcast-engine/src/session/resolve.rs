@@ -41,7 +41,8 @@ impl Resolved {
         let model = engine.stored(&name.name.text, version).await?;
         let plan = match &model.question {
             Question::Query(text) => of_query(query, &parse(text)?, &model)?,
-            Question::Task(_) => of_task(query, &model)?,
+            Question::Task(_) => of_labels(query, &model, "a declared task")?,
+            Question::Select(_) => of_labels(query, &model, "a SELECT")?,
         };
         let selection = query.entity.as_ref().map(|e| &e.selection);
         let names_entities = selection.is_some_and(|s| *s != Selection::Each);
@@ -131,12 +132,17 @@ fn target_of(query: &PredictiveQuery, schema: &Schema) -> Result<String, EngineE
     Ok(LabelPlan::from_query(&bound, schema)?.sql().to_owned())
 }
 
-/// A model of a declared task knows its entities; a query may choose among them by key.
-fn of_task(query: &PredictiveQuery, model: &StoredModel) -> Result<LabelPlan, EngineError> {
+/// A model of a declared task or of a SELECT knows its entities; a query may choose among them by
+/// key.
+fn of_labels(
+    query: &PredictiveQuery,
+    model: &StoredModel,
+    origin: &'static str,
+) -> Result<LabelPlan, EngineError> {
     let schema = &model.schema;
     let mut plan = model.question.plan(schema, &model.set)?;
     if query.target.is_some() || query.condition.is_some() || query.assuming.is_some() {
-        return Err(EngineError::TaskModel { model: model.name.clone() });
+        return Err(EngineError::TaskModel { model: model.name.clone(), origin });
     }
     let written = relcast_query::Options::from_statement(&query.options)?;
     plan.options.threshold = written.threshold.or(plan.options.threshold);

@@ -1,51 +1,60 @@
 //! Tables that SQL created: Parquet files of the home folder, one folder per database.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use arrow::compute::cast;
 use datafusion::common::TableReference;
 use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{CreateMemoryTable, DmlStatement, DropTable, LogicalPlan, WriteOp};
-use datafusion::prelude::ParquetReadOptions;
-use relcast_connect::Target;
+use datafusion::prelude::{ParquetReadOptions, SessionContext};
+use relcast_connect::{Database, Target};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Answer, Session};
 use crate::error::EngineError;
+use crate::home::Home;
 
-impl Session {
-    /// The folder of the tables that were created over this database.
-    fn tables_folder(&self) -> PathBuf {
-        let database = &self.engine.database.directory;
-        let place = database.canonicalize().unwrap_or_else(|_| database.clone());
-        let name = format!("{:016x}", xxh3_64(place.as_os_str().as_encoded_bytes()));
-        self.engine.registry.home().tables().join(name)
-    }
-
-    /// Makes the tables that were created earlier known to the session; one that cannot be read is
-    /// told and left out.
-    pub(super) async fn open_tables(&self) -> Result<(), EngineError> {
-        let folder = self.tables_folder();
-        let Ok(entries) = std::fs::read_dir(&folder) else { return Ok(()) };
-        for entry in entries {
-            let path = entry.map_err(EngineError::file("read", &folder))?.path();
-            let name = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
-            let is_table = path.extension().is_some_and(|e| e == "parquet");
-            let Some(name) = name.filter(|name| is_table && !name.starts_with('.')) else {
-                continue;
-            };
+/// Makes the tables that were created over `database` earlier known to it; one that cannot be read
+/// is told and left out.
+pub(super) async fn open(home: &Home, database: &Database) -> Result<(), EngineError> {
+    let folder = folder(home, database);
+    let Ok(entries) = std::fs::read_dir(&folder) else { return Ok(()) };
+    for entry in entries {
+        let path = entry.map_err(EngineError::file("read", &folder))?.path();
+        let name = path.file_stem().and_then(|stem| stem.to_str());
+        let is_table = path.extension().is_some_and(|e| e == "parquet");
+        if let Some(name) = name.filter(|name| is_table && !name.starts_with('.')) {
             // One damaged file must not stand in the way of all other statements.
-            if let Err(error) = self.register(&name).await {
+            if let Err(error) = register(&database.context, name, &path).await {
                 tracing::warn!(
                     "table \"{name}\" is left out: {error}; DROP TABLE removes it ({})",
                     path.display()
                 );
             }
         }
-        Ok(())
     }
+    Ok(())
+}
 
+/// The folder of the tables that were created over `database`.
+fn folder(home: &Home, database: &Database) -> PathBuf {
+    let place = database.directory.canonicalize();
+    let place = place.unwrap_or_else(|_| database.directory.clone());
+    let name = format!("{:016x}", xxh3_64(place.as_os_str().as_encoded_bytes()));
+    home.tables().join(name)
+}
+
+async fn register(context: &SessionContext, name: &str, path: &Path) -> Result<(), EngineError> {
+    let url = relcast_connect::file_url(path).map_err(EngineError::file("read", path))?;
+    let frame = context.read_parquet(url, ParquetReadOptions::default()).await?;
+    let table = TableReference::bare(name);
+    context.deregister_table(table.clone())?;
+    context.register_table(table, frame.into_view())?;
+    Ok(())
+}
+
+impl Session {
     /// `CREATE TABLE t AS …`
     pub(super) async fn create_table(
         &self,
@@ -123,30 +132,24 @@ impl Session {
             }
             batches = all;
         }
-        let folder = self.tables_folder();
+        let folder = self.folder();
         std::fs::create_dir_all(&folder).map_err(EngineError::file("create", &folder))?;
         let path = self.file(name);
         let _writing = self.engine.registry.home().writing_tables().await?;
         relcast_connect::write(&Target::Parquet(path.clone()), &batches).await?;
-        if let Err(error) = self.register(name).await {
+        if let Err(error) = register(&self.context, name, &path).await {
             std::fs::remove_file(&path).map_err(EngineError::file("remove", &path))?;
             return Err(error);
         }
         Ok(rows)
     }
 
-    async fn register(&self, name: &str) -> Result<(), EngineError> {
-        let path = self.file(name);
-        let url = relcast_connect::file_url(&path).map_err(EngineError::file("read", &path))?;
-        let frame = self.context.read_parquet(url, ParquetReadOptions::default()).await?;
-        let table = TableReference::bare(name);
-        self.context.deregister_table(table.clone())?;
-        self.context.register_table(table, frame.into_view())?;
-        Ok(())
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder().join(format!("{name}.parquet"))
     }
 
-    fn file(&self, name: &str) -> PathBuf {
-        self.tables_folder().join(format!("{name}.parquet"))
+    fn folder(&self) -> PathBuf {
+        folder(self.engine.registry.home(), &self.engine.database)
     }
 
     /// The name of a table of the session's own schema; it is also the name of a file.

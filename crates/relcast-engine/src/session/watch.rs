@@ -49,6 +49,10 @@ impl Progress for Watch {
     fn epoch(&mut self, report: &EpochReport) {
         self.watcher.epoch(report);
     }
+
+    fn notice(&mut self, text: &str) {
+        self.watcher.notice(text);
+    }
 }
 
 impl Drop for Watch {

@@ -1,6 +1,7 @@
 //! `evaluate`: metrics per split and history, with the baselines beside them.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use relcast_catalog::{Catalog, format_time};
 use relcast_connect::Database;
@@ -12,7 +13,6 @@ use serde::{Deserialize, Serialize};
 
 use super::prepare::Prepared;
 use crate::error::EngineError;
-use crate::home::Home;
 use crate::registry::Registry;
 use crate::runs::RunKind;
 use crate::stored::StoredModel;
@@ -107,36 +107,58 @@ pub async fn evaluate(
     split: Option<SplitName>,
     history: Option<History>,
 ) -> Result<EvaluationReport, EngineError> {
-    let work = async |_| {
-        let report =
-            evaluate_stored(registry.home(), database, catalog, stored, split, history).await?;
-        Ok((stored.version, report))
-    };
-    registry.record(RunKind::Evaluate, &stored.name, work).await
+    evaluate_as_of(registry, database, catalog, stored, split, history, None).await
 }
 
-async fn evaluate_stored(
-    home: &Home,
+/// The same with nothing later than `as_of`, where it is given: splits without a label that had
+/// closed by then have no figures.
+///
+/// # Errors
+/// As [`evaluate`], and if no label to judge by had closed.
+pub async fn evaluate_as_of(
+    registry: &Registry,
     database: &Database,
     catalog: &Catalog,
     stored: &StoredModel,
     split: Option<SplitName>,
     history: Option<History>,
+    as_of: Option<i64>,
 ) -> Result<EvaluationReport, EngineError> {
-    let started = std::time::Instant::now();
-    let prepared = Prepared::again(home, database, &catalog.schema, stored, None).await?;
+    let (home, schema) = (registry.home(), &catalog.schema);
+    let work = async |_| {
+        let started = Instant::now();
+        let prepared = match as_of {
+            Some(as_of) => Prepared::as_of(home, database, schema, stored, as_of).await?,
+            None => Prepared::again(home, database, schema, stored, None).await?,
+        };
+        let mut asked = every(split, history);
+        if as_of.is_some() {
+            asked.retain(|(split, _)| !prepared.examples.of(*split).is_empty());
+        }
+        let mut report = evaluate_prepared(database, &prepared, stored, &asked).await?;
+        report.seconds.insert("evaluate".to_owned(), started.elapsed().as_secs_f64());
+        Ok((stored.version, report))
+    };
+    registry.record(RunKind::Evaluate, &stored.name, work).await
+}
+
+async fn evaluate_prepared(
+    database: &Database,
+    prepared: &Prepared,
+    stored: &StoredModel,
+    asked: &[(SplitName, History)],
+) -> Result<EvaluationReport, EngineError> {
     let inputs = stored.plan.inputs(prepared.graph.clone())?;
     let network = stored.plan.network(&stored.weights)?;
     let rows = prepared.row_history(database).await?;
-    let results = judge(&prepared, &stored.plan, &inputs, rows.as_ref())
-        .evaluate(&network, &every(split, history))?;
-    let seconds = BTreeMap::from([("evaluate".to_owned(), started.elapsed().as_secs_f64())]);
+    let results =
+        judge(prepared, &stored.plan, &inputs, rows.as_ref()).evaluate(&network, asked)?;
     Ok(EvaluationReport::new(
         &stored.name,
         stored.version,
-        &prepared,
+        prepared,
         &stored.plan,
-        seconds,
+        BTreeMap::new(),
         results,
     ))
 }

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::ipc::writer::StreamWriter;
 use datafusion::prelude::SessionContext;
 use relcast_catalog::{Catalog, Schema, TaskManifest, format_time};
 use relcast_connect::Database;
 use relcast_graph::TemporalGraph;
-use relcast_query::{Cutoffs, LabelPlan, Options};
+use relcast_query::{Cutoffs, LabelPlan, LabelSelect, Options};
 use relcast_train::dataset::{
-    LabelSplits, cutoff_column, examples, finite_labels, open_graph, task_of, with_label_history,
+    LabelSplits, cutoff_column, examples, finite_labels, normalised_weights, open_graph, task_of,
+    with_label_history,
 };
 use relcast_train::evaluate::{RowHistory, SplitExamples};
 use relcast_train::examples::Task;
@@ -45,6 +47,8 @@ pub enum Question {
     Task(Box<TaskManifest>),
     /// A predictive query, as written.
     Query(String),
+    /// The rows of a SELECT.
+    Select(Box<LabelSelect>),
 }
 
 impl Question {
@@ -54,6 +58,7 @@ impl Question {
         match self {
             Self::Task(task) => Origin::Task(task.name.clone()),
             Self::Query(text) => Origin::Query(text.clone()),
+            Self::Select(select) => Origin::Query(select.to_string()),
         }
     }
 
@@ -92,6 +97,7 @@ impl Question {
     ) -> Result<LabelPlan, EngineError> {
         match self {
             Self::Task(task) => Ok(LabelPlan::from_task_with(task, schema, set)?),
+            Self::Select(select) => Ok(LabelPlan::from_select(select, schema, set)?),
             Self::Query(text) => {
                 let parsed = relcast_query::parse(text).map_err(EngineError::in_text(text))?;
                 let mut query =
@@ -128,6 +134,8 @@ pub struct Prepared {
     pub graph: Arc<TemporalGraph>,
     /// The end of what was known when the labels that have closed were taken.
     pub known_until: i64,
+    /// A hash of the label rows where they may change while the database stays as it is.
+    pub label_hash: Option<String>,
 }
 
 impl Prepared {
@@ -157,7 +165,11 @@ impl Prepared {
         splits.check_finite()?;
         let task = task_of(&plan.task_type, &splits.train)?;
         let known_until = cutoffs.data_end;
-        Self::build(home, database, schema, plan, cutoffs, splits, task, known_until).await
+        let weights = splits.weights.as_deref().map(normalised_weights).transpose()?;
+        let mut prepared =
+            Self::build(home, database, schema, plan, cutoffs, splits, task, known_until).await?;
+        prepared.examples.train.weights = weights.unwrap_or_default();
+        Ok(prepared)
     }
 
     /// Prepares the question of a stored model for predictions at `cutoff`, or at the cutoffs of
@@ -172,14 +184,44 @@ impl Prepared {
         stored: &StoredModel,
         cutoff: Option<i64>,
     ) -> Result<Self, EngineError> {
+        Self::known_by(home, database, schema, stored, cutoff, None).await
+    }
+
+    /// Prepares the question of a stored model for the cutoffs of its splits with nothing later than
+    /// `as_of`: labels that had not closed by the newest time up to then are left out.
+    ///
+    /// # Errors
+    /// As [`Prepared::again`], and if no label to judge by had closed.
+    pub async fn as_of(
+        home: &Home,
+        database: &Database,
+        schema: &Schema,
+        stored: &StoredModel,
+        as_of: i64,
+    ) -> Result<Self, EngineError> {
+        Self::known_by(home, database, schema, stored, None, Some(as_of)).await
+    }
+
+    async fn known_by(
+        home: &Home,
+        database: &Database,
+        schema: &Schema,
+        stored: &StoredModel,
+        cutoff: Option<i64>,
+        as_of: Option<i64>,
+    ) -> Result<Self, EngineError> {
         stored.check_schema(schema)?;
         let plan = stored.question.plan(&stored.schema, &stored.set)?;
         let mut cutoffs = stored.cutoffs.clone();
-        let newest = plan.newest_time(&database.context, None).await?;
-        cutoffs.data_end = newest.unwrap_or(cutoffs.data_end);
+        let newest = plan.newest_time(&database.context, as_of).await?;
+        cutoffs.data_end = newest.or(as_of).unwrap_or(cutoffs.data_end);
         let closed = |cutoff: &i64| cutoffs.horizon.after(*cutoff) <= cutoffs.data_end;
         for split in [&mut cutoffs.val, &mut cutoffs.test] {
             split.retain(closed);
+        }
+        if as_of.is_some() {
+            cutoffs.train.retain(closed);
+            refuse_none_closed(stored, &cutoffs)?;
         }
         let splits = LabelSplits::read(&database.context, &plan, &cutoffs).await?;
         let known_until = match cutoff {
@@ -208,13 +250,21 @@ impl Prepared {
     ) -> Result<Self, EngineError> {
         let ctx = &database.context;
         let closed = closed_labels(ctx, &plan, &cutoffs, &splits, known_until).await?;
+        let label_hash = match plan.reads_beyond_tables() {
+            true => Some(hash_of(
+                &[&closed, &splits.train, &splits.validation],
+                splits.weights.as_deref(),
+            )?),
+            false => None,
+        };
         let source_schema = schema.clone();
         let (session, schema) =
             with_label_history(ctx, schema, &plan, &cutoffs, &task, &closed).await?;
         let identity = format!(
-            "{}\n{}\n{cutoffs:?}\n{known_until}\n{schema:?}",
+            "{}\n{}\n{}\n{cutoffs:?}\n{known_until}\n{schema:?}",
             database.fingerprint,
-            plan.sql()
+            plan.sql(),
+            label_hash.as_deref().unwrap_or_default()
         );
         let directory = home.graph(&format!("{:032x}", xxh3_128(identity.as_bytes())));
         let writing = home.writing_graphs().await?;
@@ -235,6 +285,7 @@ impl Prepared {
             schema,
             graph,
             known_until,
+            label_hash,
         })
     }
 
@@ -292,12 +343,11 @@ async fn closed_labels(
     splits: &LabelSplits,
     until: i64,
 ) -> Result<RecordBatch, EngineError> {
-    let mut later = cutoffs.closed_from_validation(until);
     let rows = if plan.closes_late() || cutoffs.step != cutoffs.horizon {
+        let later = cutoffs.closed_from_validation(until);
         plan.closed_rows(ctx, &[cutoffs.train.as_slice(), &later].concat()).await?
     } else {
-        // Those of the splits are there already.
-        later.retain(|cutoff| !cutoffs.val.contains(cutoff));
+        let later = plan.later_cutoffs(ctx, cutoffs, until).await?;
         let later = plan.label_rows(ctx, &later).await?;
         concat_batches(&splits.train.schema(), [&splits.train, &splits.validation, &later])?
     };
@@ -308,6 +358,40 @@ async fn closed_labels(
         .map(|(cutoff, finite)| Some(finite && cutoffs.horizon.after(cutoff) <= until))
         .collect();
     Ok(filter_record_batch(&rows, &closed)?)
+}
+
+/// A hash of label rows and weights.
+fn hash_of(rows: &[&RecordBatch], weights: Option<&[f64]>) -> Result<String, EngineError> {
+    let mut bytes = Vec::new();
+    for batch in rows {
+        let mut writer = StreamWriter::try_new(&mut bytes, &batch.schema())?;
+        writer.write(batch)?;
+        writer.finish()?;
+    }
+    for weight in weights.into_iter().flatten() {
+        bytes.extend(weight.to_le_bytes());
+    }
+    Ok(format!("{:032x}", xxh3_128(&bytes)))
+}
+
+/// Refuses an evaluation at a moment when there was no label yet to judge by.
+fn refuse_none_closed(stored: &StoredModel, cutoffs: &Cutoffs) -> Result<(), EngineError> {
+    if !cutoffs.val.is_empty() || !cutoffs.test.is_empty() {
+        return Ok(());
+    }
+    let first = stored.cutoffs.val.first().copied().unwrap_or(stored.cutoffs.val_timestamp);
+    Err(EngineError::Sql {
+        at: None,
+        message: format!(
+            "no label to judge model \"{}\" by had closed by {}, the newest time of the data up to AS OF",
+            stored.name,
+            format_time(cutoffs.data_end)
+        ),
+        hint: Some(format!(
+            "the first of its validation split closes on {}",
+            format_time(cutoffs.horizon.after(first))
+        )),
+    })
 }
 
 /// The options of a fit that the query language names.

@@ -78,7 +78,9 @@ fn submitted(stored: &StoredModel) -> Result<(&TaskManifest, &'static str), Engi
         Err(EngineError::NoSubmission { model: stored.name.clone(), reason: reason.to_owned() })
     };
     match (&stored.question, &stored.plan.fit.task) {
-        (Question::Query(_), _) => refused("it was trained from a query, not from a task"),
+        (Question::Query(_) | Question::Select(_), _) => {
+            refused("it was trained from a query, not from a task")
+        }
         (_, Task::Multiclass { .. }) => refused("there is no leaderboard for several classes"),
         (Question::Task(task), Task::Binary) => Ok((task, "probability")),
         (Question::Task(task), Task::Regression { .. }) => Ok((task, "prediction")),

@@ -12,6 +12,7 @@ use relcast_train::model::{ModelPlan, TrainingData};
 use serde_json::json;
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::budget::{ResolvedBudget, keep_to_budget};
 use super::evaluate::{EvaluationReport, every, judge, notes};
 use super::prepare::{Prepared, Question, fit_options};
 use crate::artefact::Artefact;
@@ -59,7 +60,8 @@ async fn train_locked(
 ) -> Result<EvaluationReport, EngineError> {
     let (home, name) = (registry.home(), lock.model());
     let mut seconds = BTreeMap::new();
-    let started = Instant::now();
+    let begun = Instant::now();
+    let started = begun;
     question.plan(&catalog.schema, set)?.options.refuse_ignored()?;
     let prepared = Prepared::new(home, database, catalog, question, set).await?;
     let options = fit_options(&prepared.plan.options);
@@ -67,9 +69,15 @@ async fn train_locked(
     seconds.insert("labels_and_graph".to_owned(), started.elapsed().as_secs_f64());
 
     let started = Instant::now();
-    let model = learn(&prepared, &options)?;
+    let mut model = learn(&prepared, &options)?;
     let inputs = model.inputs(prepared.graph.clone())?;
-    let checkpoint = checkpoint_file(home, name, database, &model)?;
+    let budget = match prepared.plan.options.budget {
+        Some(budget) => {
+            Some(keep_to_budget(budget, begun, &prepared, &options, &mut model, &inputs, progress)?)
+        }
+        None => None,
+    };
+    let checkpoint = checkpoint_file(home, name, database, &prepared, &model)?;
     let examples = &prepared.examples;
     let fitted = fit(
         &inputs,
@@ -102,7 +110,12 @@ async fn train_locked(
         options: serde_json::to_value(&model.fit).map_err(EngineError::json)?,
         metrics: serde_json::to_value(&report.results).map_err(EngineError::json)?,
     };
-    let question = json!({ "question": question, "set": set, "cutoffs": prepared.cutoffs });
+    // What a budget resolved to is set from now on: training anew replays it.
+    let set: Vec<_> =
+        set.iter().cloned().chain(budget.iter().flat_map(ResolvedBudget::set)).collect();
+    let question = json!({
+        "question": question, "set": set, "cutoffs": prepared.cutoffs, "budget": budget,
+    });
     let epochs = json!({ "best": fitted.best_epoch, "epochs": fitted.epochs });
     let artefact = |version| {
         report.version = version;
@@ -155,10 +168,12 @@ fn checkpoint_file(
     home: &Home,
     name: &str,
     database: &Database,
+    prepared: &Prepared,
     model: &ModelPlan,
 ) -> Result<CheckpointFile, EngineError> {
     let plan = serde_json::to_string(model).map_err(EngineError::json)?;
-    let identity = format!("{}\n{plan}", database.fingerprint);
+    let labels = prepared.label_hash.as_deref().unwrap_or_default();
+    let identity = format!("{}\n{labels}\n{plan}", database.fingerprint);
     let file = home.checkpoint(name, &format!("{:032x}", xxh3_128(identity.as_bytes())))?;
     Ok(CheckpointFile::new(&file))
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, dead_code)]
 
 pub mod future;
+pub mod session;
 pub mod statements;
 
 use std::ops::ControlFlow;

@@ -172,7 +172,10 @@ pub fn bind(query: &PredictiveQuery, schema: &Schema) -> Result<BoundQuery, Quer
 }
 
 /// The entity table and its key as written, which must be the primary key.
-fn bind_entity(entity: &ForClause, schema: &Schema) -> Result<(TableId, Vec<String>), QueryError> {
+pub(crate) fn bind_entity(
+    entity: &ForClause,
+    schema: &Schema,
+) -> Result<(TableId, Vec<String>), QueryError> {
     let id = names::table(schema, &entity.table)?;
     let table = schema.table(id);
     if table.primary_key.is_empty() {

@@ -216,7 +216,8 @@ impl<'a> Cursor<'a> {
     pub(super) fn found(&self) -> String {
         match self.peek() {
             None => "the end of the statement".to_owned(),
-            Some(token) => format!("\"{token}\"").replace("\"\"", "\""),
+            // What stands in the wrong place may be a URL with its password.
+            Some(token) => relcast_connect::redacted(&format!("\"{token}\"").replace("\"\"", "\"")),
         }
     }
 

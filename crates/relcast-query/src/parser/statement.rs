@@ -9,7 +9,8 @@ use super::predictive_query::{model_name, predictive_query};
 use crate::ast::Name;
 use crate::error::QueryError;
 use crate::statement::{
-    CreateModel, EntityKey, Existing, Explain, Labels, Sql, Statement, prediction_name,
+    CreateModel, EntityKey, Existing, Explain, LabelledRows, Labels, Sql, Statement,
+    prediction_name,
 };
 
 /// Words that statements start with; the rest of SQL's are DataFusion's to know.
@@ -159,7 +160,7 @@ fn create_model(cursor: &mut Cursor<'_>) -> Result<CreateModel, QueryError> {
         let (query, text) = cursor.with_text(predictive_query)?;
         Labels::Query { query: Box::new(query), text }
     } else if cursor.eat_words(&["FOR"]) {
-        labelled_select(cursor)?
+        labelled_rows(cursor)?
     } else {
         return Err(cursor.unexpected_keyword(&["AS", "FOR"]));
     };
@@ -167,14 +168,15 @@ fn create_model(cursor: &mut Cursor<'_>) -> Result<CreateModel, QueryError> {
 }
 
 /// `table.pk AS (SELECT …) [WITH (…)]`, FOR passed.
-fn labelled_select(cursor: &mut Cursor<'_>) -> Result<Labels, QueryError> {
+fn labelled_rows(cursor: &mut Cursor<'_>) -> Result<Labels, QueryError> {
     cursor.eat_words(&["EACH"]);
     let (table, columns) = entity(cursor)?;
     cursor.expect_words(&["AS"])?;
     cursor.expect(&Token::LParen, "\"(\" and a SELECT that yields cutoff, the key and label")?;
+    let at = cursor.at();
     let sql = cursor.text_to_closing_parenthesis()?;
     let options = if cursor.eat_words(&["WITH"]) { options(cursor)? } else { Vec::new() };
-    Ok(Labels::Select { table, columns, sql, options })
+    Ok(Labels::Select(LabelledRows { table, columns, sql, at, options }))
 }
 
 fn entity(cursor: &mut Cursor<'_>) -> Result<(Name, Vec<Name>), QueryError> {

@@ -254,6 +254,63 @@ pub(super) fn at_own_times(
     }
 }
 
+/// The cutoffs that label rows bring, ascending in `times`, as splits: those of validation and test
+/// from their starts on, each with its window within its split. `last` is the last time that labels
+/// may be taken from; without one all of them have closed.
+///
+/// Where nothing says the starts, the last tenth of the cutoffs goes to test, and as many before it
+/// to validation.
+pub(super) fn at_rows(
+    times: &[i64],
+    last: Option<i64>,
+    horizon: Horizon,
+    options: &Options,
+    declared: (Option<i64>, Option<i64>),
+) -> Result<Cutoffs, QueryError> {
+    let data_end = last.or(times.last().map(|c| horizon.after(*c))).unwrap_or(i64::MIN);
+    let start = options.train_start.unwrap_or(i64::MIN);
+    let from = times.partition_point(|c| *c < start);
+    let closed_by = |until: i64| times.partition_point(|c| horizon.after(*c) <= until).max(from);
+    let closed = &times[from..closed_by(data_end)];
+    let tenth = (closed.len() / 10).max(1);
+    let last_tenth = |until: i64| {
+        let end = closed_by(until.min(data_end));
+        (end > from).then(|| times[end.saturating_sub(tenth).max(from)])
+    };
+    let fits = |time: &i64| closed.last().is_some_and(|last| last >= time);
+    let declared_test = declared.1.filter(fits);
+    let declared_val = declared.0.filter(|_| declared.1.is_none() || declared_test.is_some());
+    let test = options.test_timestamp.or(declared_test).or_else(|| last_tenth(data_end));
+    let val = options.val_timestamp.or(declared_val).or_else(|| last_tenth(test?));
+    let (val_timestamp, test_timestamp) = (val.unwrap_or(i64::MIN), test.unwrap_or(i64::MAX));
+    let most = options.num_eval_timestamps.unwrap_or(MOST);
+    let part = |from: i64, to: i64, most: usize| -> Vec<i64> {
+        let within = closed.iter().copied().filter(|c| *c >= from && horizon.after(*c) <= to);
+        within.take(most).collect()
+    };
+    let cutoffs = Cutoffs {
+        train: part(i64::MIN, val_timestamp, usize::MAX),
+        val: part(val_timestamp, test_timestamp, most),
+        test: part(test_timestamp, data_end, most),
+        horizon,
+        data_end,
+        val_timestamp,
+        test_timestamp,
+    };
+    let Some(empty) = Split::ALL.into_iter().find(|split| cutoffs.of(*split).is_empty()) else {
+        return Ok(cutoffs);
+    };
+    Err(QueryError::Split {
+        message: format!(
+            "the {} split has no label rows: they stand at {} cutoffs, of which {} have their labels closed by {} (horizon {horizon}), and no window may cross into the next split; bring rows at more cutoffs, shorten the horizon, or set val_timestamp, test_timestamp or train_start",
+            empty.name(),
+            times.len(),
+            closed.len(),
+            format_time(data_end),
+        ),
+    })
+}
+
 fn too_many(split: &str, count: usize, step: Span) -> QueryError {
     let count =
         if count >= MOST { format!("{MOST} cutoffs or more") } else { format!("{count} cutoffs") };
@@ -365,6 +422,38 @@ mod tests {
             lay_out(extent, Span::parse("7 days").unwrap(), &options, (None, None)).unwrap();
         assert_eq!((cutoffs.val.len(), cutoffs.test.len()), (1, 1));
         assert_eq!(cutoffs.train.len(), 20);
+    }
+
+    #[test]
+    fn cutoffs_of_rows_keep_their_windows_within_their_splits() {
+        let days: Vec<i64> = (0..100).map(|d| d * 86_400_000_000).collect();
+        let week = Span::parse("7 days").unwrap();
+        let lay = |last: &str, options: &Options, declared| {
+            at_rows(&days, Some(day(last)), week, options, declared)
+        };
+        // Windows of the last cutoffs close after the end of the data: 94 days remain.
+        let cutoffs = lay("1970-04-11", &Options::default(), (None, None)).unwrap();
+        assert_eq!((cutoffs.val.len(), cutoffs.test.len()), (9, 9));
+        assert_eq!(texts(&cutoffs.test).last().unwrap(), "1970-04-04");
+        assert_eq!(cutoffs.train.len(), 94 - 9 - 6 - 9 - 6);
+        for (split, next) in
+            [(&cutoffs.train, cutoffs.val_timestamp), (&cutoffs.val, cutoffs.test_timestamp)]
+        {
+            assert!(week.after(*split.last().unwrap()) <= next);
+        }
+        let mut options = Options::default();
+        options.set("num_eval_timestamps", "2").unwrap();
+        let declared = (Some(day("1970-02-01")), Some(day("1970-03-01")));
+        let cutoffs = lay("1970-04-11", &options, declared).unwrap();
+        assert_eq!(texts(&cutoffs.val), ["1970-02-01", "1970-02-02"]);
+        assert_eq!(texts(&cutoffs.test), ["1970-03-01", "1970-03-02"]);
+        assert_eq!(texts(&cutoffs.train).last().unwrap(), "1970-01-25");
+        // Starts that are declared give way where the data end before the test split.
+        let cutoffs = lay("1970-02-20", &Options::default(), declared).unwrap();
+        assert!(cutoffs.test_timestamp < day("1970-02-20"));
+        let error = lay("1970-01-09", &Options::default(), (None, None)).unwrap_err().to_string();
+        assert!(error.contains("100 cutoffs, of which 2 have their labels closed"), "{error}");
+        assert!(at_rows(&[], None, week, &Options::default(), (None, None)).is_err());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::entities::{KeyColumn, entities_from, keys_sql, times_sql};
 use super::named::Named;
 use super::query::{Ahead, QueryWriter};
+use super::select::{LabelSelect, TIMESTAMPS};
 use super::task;
 use crate::ast::Selection;
 use crate::bind::{BoundQuery, Item, TaskType};
@@ -47,6 +48,8 @@ pub struct LabelPlan {
     pub(super) existing: String,
     pub(super) all: String,
     pub(super) row_values: Option<String>,
+    /// Whether each label row ends with a weight.
+    pub(super) weighted: bool,
     pub(super) when: When,
     pub(super) named: Named,
 }
@@ -58,6 +61,9 @@ pub(super) enum When {
     /// goes back to the first window with such a time in it, but not beyond the first time of the
     /// `whole` data.
     InWindows { read: Vec<String>, whole: Vec<String> },
+    /// At the cutoffs that the label rows bring, which `cutoffs` gives. Their windows have closed by
+    /// the last time that the SELECTs of `read` give.
+    AtRows { cutoffs: String, read: Vec<String> },
     /// At each row's own time, which this SQL gives.
     AtOwnTime { times: String },
     /// Once, when everything is known: the last time that these SELECTs give. Splits go by a hash of
@@ -116,6 +122,7 @@ impl LabelPlan {
             existing: keys_sql(cutoff_column, &keys, &from),
             all: count_sql(schema, query.entity),
             row_values: writer.row_values_sql(),
+            weighted: false,
             when,
             named: Named::of(&query.selection, &query.written_columns),
             timestamps,
@@ -170,7 +177,52 @@ impl LabelPlan {
             existing,
             all: count_sql(schema, parts.entity),
             row_values: None,
+            weighted: false,
             when: parts.when,
+            named: Named::Each,
+            timestamps,
+        })
+    }
+
+    /// The plan of labels that a SELECT yields, with options by name and value over its own; its
+    /// results have the columns `cutoff`, the key and `label`.
+    ///
+    /// # Errors
+    /// When the entity table is gone, and for an option that is unknown or has no such value.
+    pub fn from_select(
+        select: &LabelSelect,
+        schema: &Schema,
+        set: &[(String, String)],
+    ) -> Result<Self, QueryError> {
+        let entity = select.entity(schema)?;
+        let mut options = Options { horizon: None, ..select.options.clone() };
+        for (name, value) in set {
+            options.set(name, value)?;
+        }
+        let key = schema.table(entity).primary_key.clone();
+        let keys: Vec<KeyColumn> =
+            key.iter().map(|c| KeyColumn { column: c.clone(), name: c.clone() }).collect();
+        let timestamps = TIMESTAMPS.to_owned();
+        let from = entities_from(schema, entity, options.entities, &timestamps);
+        let existing = keys_sql("cutoff", &keys, &from);
+        let read = select.times_read(schema);
+        Ok(Self {
+            task_type: select.task_type,
+            entity,
+            labels: select.labels_sql(&key, &timestamps),
+            entity_columns: key,
+            cutoff_column: "cutoff".to_owned(),
+            label_column: "label".to_owned(),
+            horizon: select.horizon,
+            item: None,
+            as_of: None,
+            options,
+            eligible: existing.clone(),
+            existing,
+            all: count_sql(schema, entity),
+            row_values: None,
+            weighted: select.weighted,
+            when: When::AtRows { cutoffs: select.cutoffs_sql(), read },
             named: Named::Each,
             timestamps,
         })
@@ -194,8 +246,15 @@ impl LabelPlan {
         format!("{}\n{}", self.eligible, self.existing)
     }
 
-    /// The SQL of the label rows over the relation `timestamps(timestamp)`: cutoff, key, label, in
-    /// the order of cutoff and key, without NULL labels.
+    /// Whether labels may come from elsewhere than the tables of the schema, so that they can change
+    /// while those stay.
+    #[must_use]
+    pub fn reads_beyond_tables(&self) -> bool {
+        matches!(self.when, When::AtRows { .. })
+    }
+
+    /// The SQL of the label rows over the relation `timestamps(timestamp)`: cutoff, key, label and,
+    /// where a SELECT brings it, weight, in the order of cutoff and key, without NULL labels.
     #[must_use]
     pub fn sql(&self) -> &str {
         &self.labels

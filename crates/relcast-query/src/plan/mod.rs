@@ -11,9 +11,13 @@ mod path;
 mod query;
 mod row_values;
 mod run;
+mod select;
+mod select_reader;
 mod session;
 mod task;
 
 pub use cutoffs::{Cutoffs, Split};
 pub use explain::{CutoffExplanation, LabelExplanation, SplitExplanation};
 pub use label_plan::LabelPlan;
+pub use select::LabelSelect;
+pub use select_reader::CheckedSelect;

@@ -2,12 +2,12 @@
 
 use datafusion::arrow::array::{AsArray, BooleanArray, RecordBatch};
 use datafusion::arrow::compute::filter_record_batch;
-use datafusion::arrow::datatypes::TimestampMicrosecondType;
+use datafusion::arrow::datatypes::{Float64Type, TimestampMicrosecondType};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::prelude::SessionContext;
 use relcast_catalog::{Schema, quoted};
 
-use super::cutoffs::{Cutoffs, Extent, Split, at_own_times, lay_out};
+use super::cutoffs::{Cutoffs, Extent, Split, at_own_times, at_rows, lay_out};
 use super::entities::extent_sql;
 use super::label_plan::{LabelPlan, When};
 use super::session::{collect, with_timestamps};
@@ -36,6 +36,11 @@ impl LabelPlan {
                 let train_from = begin.map_or(extent.first, |b| b.first.max(first_window));
                 let extent = Extent { train_from, ..extent };
                 lay_out(extent, self.horizon, &self.options, declared)
+            }
+            When::AtRows { cutoffs, read } => {
+                let times = self.row_cutoffs(context, cutoffs).await?;
+                let extent = self.extent(context, read).await?;
+                at_rows(&times, extent.map(|e| e.last), self.horizon, &self.options, declared)
             }
             When::AtOwnTime { times } => {
                 let sql = format!(
@@ -75,7 +80,9 @@ impl LabelPlan {
         until: Option<i64>,
     ) -> Result<Option<i64>, QueryError> {
         let times = match &self.when {
-            When::InWindows { read, .. } | When::Once { read } => read.as_slice(),
+            When::InWindows { read, .. } | When::AtRows { read, .. } | When::Once { read } => {
+                read.as_slice()
+            }
             When::AtOwnTime { times } => std::slice::from_ref(times),
         };
         Ok(self.found_extent(context, times, until).await?.map(|e| e.last))
@@ -93,7 +100,61 @@ impl LabelPlan {
         context: &SessionContext,
         cutoffs: &[i64],
     ) -> Result<RecordBatch, QueryError> {
-        self.run(context, cutoffs, &self.labels, "computing the labels").await
+        Ok(self.weighted_rows(context, cutoffs).await?.0)
+    }
+
+    /// The same with the training weight of each row, where a SELECT brings weights.
+    ///
+    /// # Errors
+    /// As [`LabelPlan::label_rows`].
+    pub async fn weighted_rows(
+        &self,
+        context: &SessionContext,
+        cutoffs: &[i64],
+    ) -> Result<(RecordBatch, Option<Vec<f64>>), QueryError> {
+        let doing = "computing the labels";
+        let rows = self.run(context, cutoffs, &self.labels, doing).await?;
+        let Some((last, kept)) = rows.columns().split_last().filter(|_| self.weighted) else {
+            return Ok((rows, None));
+        };
+        let weights = last.as_primitive_opt::<Float64Type>().map(|w| w.values().to_vec());
+        let kept: Vec<usize> = (0..kept.len()).collect();
+        let rows = rows.project(&kept).map_err(|e| QueryError::run(doing)(e.into()))?;
+        Ok((rows, weights))
+    }
+
+    /// The cutoffs beyond those of training and validation whose labels had closed by `until`,
+    /// ascending: those that label rows bring, or else a horizon apart.
+    ///
+    /// # Errors
+    /// [`QueryError::Run`] when DataFusion fails.
+    pub async fn later_cutoffs(
+        &self,
+        context: &SessionContext,
+        cutoffs: &Cutoffs,
+        until: i64,
+    ) -> Result<Vec<i64>, QueryError> {
+        let mut later = match &self.when {
+            When::AtRows { cutoffs: sql, .. } => {
+                let mut all = self.row_cutoffs(context, sql).await?;
+                let trained = cutoffs.train.last().copied().unwrap_or(i64::MIN);
+                all.retain(|c| *c > trained && cutoffs.horizon.after(*c) <= until);
+                all
+            }
+            _ => cutoffs.closed_from_validation(until),
+        };
+        later.retain(|cutoff| !cutoffs.val.contains(cutoff));
+        Ok(later)
+    }
+
+    /// The cutoffs of label rows that bring them, ascending.
+    async fn row_cutoffs(
+        &self,
+        context: &SessionContext,
+        sql: &str,
+    ) -> Result<Vec<i64>, QueryError> {
+        let rows = self.run(context, &[], sql, "reading the cutoffs of the labels").await?;
+        Ok(times_of(&rows, 0))
     }
 
     /// The label rows at these cutoffs as they are known when their windows close: a cell that
@@ -144,7 +205,7 @@ impl LabelPlan {
         let rows = self.label_rows(context, cutoffs.of(split)).await?;
         match self.when {
             When::Once { .. } => self.hashed_split(&rows, split),
-            When::InWindows { .. } | When::AtOwnTime { .. } => Ok(rows),
+            When::InWindows { .. } | When::AtRows { .. } | When::AtOwnTime { .. } => Ok(rows),
         }
     }
 

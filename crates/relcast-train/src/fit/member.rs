@@ -107,20 +107,28 @@ fn loss_of(step: &Step<'_>, outputs: Tensor<2>, device: &Device) -> Tensor<1> {
     let n = chunk.len();
     let column = |values: Vec<f32>| Tensor::<2>::from_data(TensorData::new(values, [n, 1]), device);
     let labels = || chunk.iter().map(|i| train.labels[*i]);
-    match &plan.task {
+    let weights = || chunk.iter().map(|i| train.weight(*i) as f32).collect::<Vec<f32>>();
+    let loss = match &plan.task {
         Task::Binary => {
-            let weights = labels().map(|y| if y > 0.5 { plan.positive_weight as f32 } else { 1.0 });
+            let positive = plan.positive_weight as f32;
+            let weights = weights().into_iter().zip(labels());
+            let weights = weights.map(|(w, y)| if y > 0.5 { w * positive } else { w });
             let weights = column(weights.collect());
             loss::binary(outputs, column(labels().map(|y| y as f32).collect()), weights)
         }
         Task::Regression { scale, .. } => {
             let targets = labels().map(|y| scale.scaled(y) as f32).collect();
-            loss::huber(outputs, column(targets), column(vec![1.0; n]), 0.25)
+            loss::huber(outputs, column(targets), column(weights()), 0.25)
         }
         Task::Multiclass { .. } => {
             let classes: Vec<i32> = labels().map(|y| y as i32).collect();
             let classes = Tensor::<2, Int>::from_data(TensorData::new(classes, [n, 1]), device);
-            loss::multiclass(outputs, classes, column(vec![1.0; n]))
+            loss::multiclass(outputs, classes, column(weights()))
         }
+    };
+    if train.weights.is_empty() {
+        return loss;
     }
+    // A mean within the batch says nothing of how much its rows count beside those of others.
+    loss * (weights().iter().sum::<f32>() / n.max(1) as f32)
 }

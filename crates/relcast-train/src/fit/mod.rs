@@ -1,6 +1,7 @@
 //! Fitting: mini-batches, early stopping on the validation metric, a checkpoint each epoch.
 
 mod member;
+mod pace;
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -17,6 +18,7 @@ use crate::examples::{Examples, Task};
 use crate::metrics;
 use crate::score::Inputs;
 use member::{Member, Step};
+pub use pace::{BudgetPlan, Pace};
 
 /// How a model is fitted; every number is resolved, so that the plan replays the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -88,6 +90,10 @@ pub trait Progress: Send {
     fn step(&mut self, epoch: usize, done: usize, total: usize, loss: f64) -> ControlFlow<()>;
     /// An epoch is done.
     fn epoch(&mut self, report: &EpochReport);
+    /// Something worth knowing that is no step.
+    fn notice(&mut self, text: &str) {
+        tracing::info!("{text}");
+    }
 }
 
 /// Fits a model on `train`, choosing the epoch on `validation`; goes on from `checkpoint` where
@@ -148,6 +154,7 @@ pub fn fit(
 /// The rows that an epoch visits, in its order.
 fn visited(train: &Examples, plan: &FitPlan, epoch: usize) -> Vec<usize> {
     let mut positions = train.shuffled(plan.seed, epoch);
+    positions.retain(|position| train.weight(*position) as f32 > 0.0);
     positions.truncate(plan.max_train_rows);
     positions
 }

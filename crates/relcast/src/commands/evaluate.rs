@@ -5,7 +5,7 @@ use relcast_engine::{Home, Registry};
 use relcast_train::evaluate::Evaluation;
 use relcast_train::metrics::Metrics;
 
-use super::{open, stored};
+use super::{open, stored, surround};
 use crate::arguments::{Common, Evaluate, Format};
 use crate::failure::Failure;
 use crate::output::{columns, print, print_json};
@@ -16,6 +16,7 @@ pub async fn run(common: &Common, arguments: &Evaluate) -> Result<(), Failure> {
     let registry = Registry::open(&home).await?;
     let (database, catalog) = open(common, &arguments.source).await?;
     let model = stored(&registry, &arguments.model, arguments.version).await?;
+    surround(&registry, &database, &model).await?;
     let (split, history) = (arguments.split, arguments.history);
     if let Some(folder) = &arguments.submit {
         work::check_submission(&database, &catalog, &model, folder)?;

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use relcast_catalog::Catalog;
 use relcast_connect::{Database, OpenOptions};
+use relcast_engine::work::Question;
 use relcast_engine::{Registry, StoredModel};
 
 use crate::arguments::{Arguments, Command, Common, Source};
@@ -41,6 +42,20 @@ async fn open(common: &Common, source: &Source) -> Result<(Database, Catalog), F
     let database = relcast_connect::open_with(&source.db, &options).await?;
     let catalog = relcast_catalog::load(&database, source.schema.as_deref()).await?;
     Ok((database, catalog))
+}
+
+/// Opens what the home folder adds to the database, if the labels of `model` may read it.
+async fn surround(
+    registry: &Registry,
+    database: &Database,
+    model: &StoredModel,
+) -> Result<(), Failure> {
+    if matches!(model.question, Question::Select(_)) {
+        for warning in relcast_engine::surround(registry, database).await? {
+            tracing::warn!("{warning}");
+        }
+    }
+    Ok(())
 }
 
 /// Reads a registered model.

@@ -6,7 +6,7 @@ use relcast_engine::work::{self, PredictAt};
 use relcast_engine::{Home, Registry};
 use serde_json::json;
 
-use super::{open, stored};
+use super::{open, stored, surround};
 use crate::arguments::{Common, Format, Predict};
 use crate::failure::Failure;
 use crate::output::{print, print_json, print_rows};
@@ -19,6 +19,7 @@ pub async fn run(common: &Common, arguments: &Predict) -> Result<(), Failure> {
     let registry = Registry::open(&home).await?;
     let (database, catalog) = open(common, &arguments.source).await?;
     let model = stored(&registry, &arguments.model, arguments.version).await?;
+    surround(&registry, &database, &model).await?;
     let at = match arguments.split {
         Some(split) => PredictAt::Split(split, arguments.history),
         None => PredictAt::Moment(arguments.as_of),

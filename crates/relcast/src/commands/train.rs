@@ -72,6 +72,10 @@ impl Progress for Bar {
         self.bar.reset();
         self.bar.suspend(|| tracing::info!("{report}"));
     }
+
+    fn notice(&mut self, text: &str) {
+        self.bar.suspend(|| tracing::info!("{text}"));
+    }
 }
 
 /// A bar that several may tell of.

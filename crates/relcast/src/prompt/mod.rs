@@ -28,7 +28,7 @@ pub async fn ask(session: &Session, home: &Path) -> Result<(), Failure> {
         .max_history_size(HISTORY)
         .map_err(failed)?
         .history_ignore_space(true)
-        .auto_add_history(true)
+        .auto_add_history(false)
         .build();
     let mut editor: Editor<Words, DefaultHistory> = Editor::with_config(config).map_err(failed)?;
     editor.set_helper(Some(Words::of(session)));
@@ -39,6 +39,10 @@ pub async fn ask(session: &Session, home: &Path) -> Result<(), Failure> {
     let mut timing = false;
     loop {
         let line = tokio::task::block_in_place(|| editor.readline("relcast> "));
+        if let Ok(line) = &line {
+            // A history that cannot take a line is no reason to stop.
+            let _ = editor.add_history_entry(relcast_connect::redacted(line));
+        }
         match line {
             Ok(line) => match commands::read(&line) {
                 Some(Ok(Command::Quit)) => break,
