@@ -24,6 +24,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::copy;
 use crate::errors::{of_engine, of_query, plain};
+use crate::measure::{Counted, Protocol};
 use crate::notices::message;
 use crate::prepared::{Prepared, Preparer, values};
 use crate::settings::{Asked, Settings};
@@ -58,6 +59,7 @@ impl Connection {
                 format!("user \"{user}\" may read and predict, but not train, write or drop");
             return Err(plain("42501", message));
         }
+        let counted = Counted::begin(Protocol::Postgres, statement);
         let mut notices = self.notices.lock().await;
         let timeout = self.settings.timeout();
         let work = async {
@@ -77,6 +79,7 @@ impl Connection {
                 Some(line) = notices.recv() => client.send(message(line)).await?,
             }
         };
+        counted.end(response.is_ok());
         while let Ok(line) = notices.try_recv() {
             client.send(message(line)).await?;
         }

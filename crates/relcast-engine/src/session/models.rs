@@ -11,12 +11,11 @@ use relcast_query::{History, OptionValue, Options, bind};
 use relcast_train::evaluate::Evaluation;
 
 use super::apart::apart;
-use super::quick::QUICK;
 use super::registry_tables::{self, Content};
 use super::watch::Watch;
 use super::{Answer, Session};
 use crate::error::EngineError;
-use crate::registry::{ModelVersion, Origin};
+use crate::registry::{ModelVersion, Origin, QUICK};
 use crate::work::{self, EvaluationReport, Question};
 
 /// How long DROP waits for whoever writes the model.
