@@ -74,14 +74,17 @@ pub(super) async fn predict(
     headers: HeaderMap,
     Sent(request): Sent<PredictRequest>,
 ) -> Result<Response, HttpError> {
-    let failed = |error| HttpError::of_engine(&error, "");
     let as_of = request.as_of.as_deref().map(read_moment).transpose()?;
     let version = request.version.map(|version| i64::try_from(version).unwrap_or(i64::MAX));
-    let engine = shared.session.engine();
-    let stored = engine.stored(&model, version).await.map_err(failed)?;
-    let until = engine.newest_time(&stored).await.map_err(failed)?;
+    let (engine, turn) = (shared.session.engine(), shared.turn()?);
+    let found = turn.within(async {
+        let stored = engine.stored(&model, version).await?;
+        let until = engine.newest_time(&stored).await?;
+        Ok((stored, until))
+    });
+    let (stored, until) = found.await?;
     let statement = statement(query(&stored, request.keys.as_deref(), as_of)?, request.limit);
-    let running = shared.run(&caller, &statement, "").await.map_err(without_place)?;
+    let running = turn.run(&shared, &caller, &statement, "").await.map_err(without_place)?;
     let (cutoff, data_until) = (moment(as_of.unwrap_or(until)), moment(until));
     if wants_arrow(&headers) {
         return running.stream(&[

@@ -57,7 +57,7 @@ impl Modify for Bearer {
 /// it can do; what it does, in numbers, is for callers with a token unless all is on this machine.
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     let pass = from_fn_with_state(shared.clone(), authenticate);
-    let guarded = OpenApiRouter::new()
+    let guarded = OpenApiRouter::<Arc<Shared>>::new()
         .routes(routes!(sql::sql))
         .routes(routes!(models::models))
         .routes(routes!(predict::predict))

@@ -1,6 +1,6 @@
 //! Running one statement of a request: its place, its time, and its end.
 
-use std::future::{Future, pending};
+use std::future::pending;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -66,28 +66,49 @@ fn ends() -> HttpError {
     HttpError::new("57P01", "the server is shutting down")
 }
 
+/// A place among the statements that run, and the time until its statement has to be done.
+pub(super) struct Turn {
+    limits: Limits,
+    place: OwnedSemaphorePermit,
+}
+
 impl Shared {
+    /// A place to run one statement at, from now on.
+    pub(super) fn turn(&self) -> Result<Turn, HttpError> {
+        if self.stopping.is_cancelled() {
+            return Err(ends());
+        }
+        let place = self.places.clone().try_acquire_owned().map_err(|_| {
+            HttpError::new("53300", "too many statements are running").with_hint("try again later")
+        })?;
+        let deadline = self.statement_timeout.and_then(|limit| Instant::now().checked_add(limit));
+        Ok(Turn { limits: Limits { deadline, ending: self.ending.clone() }, place })
+    }
+}
+
+impl Turn {
+    /// What `work` gives, which the statement needs before it can run.
+    pub(super) async fn within<T>(
+        &self,
+        work: impl Future<Output = Result<T, EngineError>>,
+    ) -> Result<T, HttpError> {
+        let work = async { work.await.map_err(|error| HttpError::of_engine(&error, "")) };
+        self.limits.within(work).await
+    }
+
     /// Runs a statement of `text` for `caller` until its first rows are there.
     pub(super) async fn run(
-        &self,
+        self,
+        shared: &Shared,
         caller: &Caller,
         statement: &Statement,
         text: &str,
     ) -> Result<Running, HttpError> {
         caller.check(statement)?;
-        if self.stopping.is_cancelled() {
-            return Err(ends());
-        }
-        let place = self.places.clone().try_acquire_owned().map_err(|_| {
-            HttpError::new("53300", "too many statements are running; try again later")
-        })?;
+        let Self { limits, place } = self;
         let counted = Counted::begin(Protocol::Http, statement);
         let (watcher, notices) = Notices::new();
-        let session = self.session.fork(Arc::new(watcher));
-        let limits = Limits {
-            deadline: self.statement_timeout.and_then(|limit| Instant::now().checked_add(limit)),
-            ending: self.ending.clone(),
-        };
+        let session = shared.session.fork(Arc::new(watcher));
         let failed = |error: EngineError| HttpError::of_engine(&error, text);
         let begun = async {
             let Answer { tag, rows } = session.run(statement).await.map_err(failed)?;

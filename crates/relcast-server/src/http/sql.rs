@@ -85,7 +85,7 @@ pub(super) async fn sql(
 ) -> Result<Response, HttpError> {
     let text = &request.sql;
     let statement = read(text, &values(&request.parameters)?)?;
-    let running = shared.run(&caller, &statement, text).await?;
+    let running = shared.turn()?.run(&shared, &caller, &statement, text).await?;
     let (tag, data_until) = (running.tag.clone(), running.data_until().map(moment));
     if wants_arrow(&headers) {
         let until = data_until.map(|until| ("data_until", until));
