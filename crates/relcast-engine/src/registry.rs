@@ -17,6 +17,9 @@ use crate::error::EngineError;
 use crate::home::{Home, ModelLock, remove};
 use crate::runs::AliveRuns;
 
+/// The names of quick models start with this; nobody else's may.
+pub(crate) const QUICK: &str = "_quick.";
+
 /// How long a statement waits for another process that is writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -83,6 +86,14 @@ pub struct ModelVersion {
     pub checksum: String,
     /// When it was registered, microseconds UTC.
     pub created_at: i64,
+}
+
+impl ModelVersion {
+    /// Whether it was trained for a PREDICT that named no model.
+    #[must_use]
+    pub fn is_quick(&self) -> bool {
+        self.model.starts_with(QUICK)
+    }
 }
 
 impl Registry {

@@ -25,6 +25,7 @@ use tokio::sync::{Mutex, watch};
 use crate::copy;
 use crate::errors::{of_engine, of_query, plain};
 use crate::live::LiveSession;
+use crate::measure::{Counted, Protocol};
 use crate::notices::message;
 use crate::prepared::{Prepared, Preparer, values};
 use crate::settings::{Asked, Settings};
@@ -88,6 +89,7 @@ impl Connection {
             return Err(plain("42501", message));
         }
         let one = self.running.one();
+        let counted = Counted::begin(Protocol::Postgres, statement);
         let mut notices = self.notices.lock().await;
         let timeout = self.settings.timeout();
         let work = async {
@@ -107,6 +109,7 @@ impl Connection {
                 Some(line) = notices.recv() => client.send(message(line)).await?,
             }
         };
+        counted.end(response.is_ok());
         while let Ok(line) = notices.try_recv() {
             client.send(message(line)).await?;
         }

@@ -1,11 +1,29 @@
-//! Errors as Postgres clients know them: SQLSTATE, hint, position in the statement.
+//! Errors as clients know them: SQLSTATE, hint, position in the statement.
 
 use pgwire::error::{ErrorInfo, PgWireError};
 use relcast_engine::EngineError;
 use relcast_query::{Place, QueryError};
+use serde::Serialize;
+use utoipa::ToSchema;
 
-/// The error of a statement of `text`.
-pub(crate) fn of_engine(error: &EngineError, text: &str) -> PgWireError {
+/// What a client is told of an error, whatever its protocol.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(crate) struct Told {
+    /// The SQLSTATE.
+    pub(crate) code: &'static str,
+    /// What is wrong.
+    pub(crate) message: String,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hint: Option<String>,
+    /// Where in the statement: the character, counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) position: Option<usize>,
+}
+
+/// What is told of an error of a statement of `text`.
+pub(crate) fn told(error: &EngineError, text: &str) -> Told {
     let told = error.to_string();
     let message = match error.place() {
         Some(place) => told.strip_prefix(&format!("{place}: ")).unwrap_or(&told).to_owned(),
@@ -17,9 +35,16 @@ pub(crate) fn of_engine(error: &EngineError, text: &str) -> PgWireError {
         (None, Some((what, hint))) => (what.to_owned(), Some(hint.to_owned())),
         (None, None) => (message.clone(), None),
     };
-    let mut info = ErrorInfo::new("ERROR".to_owned(), code(error).to_owned(), message);
+    let position = error.place().map(|place| position(text, place));
+    Told { code: code(error), message, hint, position }
+}
+
+/// The error of a statement of `text`.
+pub(crate) fn of_engine(error: &EngineError, text: &str) -> PgWireError {
+    let Told { code, message, hint, position } = told(error, text);
+    let mut info = ErrorInfo::new("ERROR".to_owned(), code.to_owned(), message);
     info.hint = hint;
-    info.position = error.place().map(|place| position(text, place).to_string());
+    info.position = position.map(|position| position.to_string());
     PgWireError::UserError(Box::new(info))
 }
 
@@ -58,6 +83,12 @@ fn code(error: &EngineError) -> &'static str {
         EngineError::Stopped => "57014",
         EngineError::Locked { .. } => "55P03",
         EngineError::SchemaChanged { .. } => "55000",
+        EngineError::ModelName { .. } => "42602",
+        EngineError::NamesEntities
+        | EngineError::OtherTarget { .. }
+        | EngineError::TaskModel { .. }
+        | EngineError::ResultColumn { .. }
+        | EngineError::Query(QueryError::Split { .. } | QueryError::Task { .. }) => "22023",
         _ => "XX000",
     }
 }

@@ -69,6 +69,22 @@ pub enum ServeError {
         /// The address.
         address: SocketAddr,
     },
+    /// Without tokens only this machine may ask.
+    #[error(
+        "{address} can be reached from other machines, and nobody needs a token; name tokens with --tokens FILE, or listen at 127.0.0.1"
+    )]
+    OpenHttp {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// A token that nobody should have.
+    #[error("the token of \"{name}\" {reason}")]
+    Token {
+        /// Whose it is.
+        name: String,
+        /// What is wrong with it, and what to do.
+        reason: &'static str,
+    },
     /// Certificate or key cannot be used.
     #[error("cannot use {}: {reason}; expected a certificate and its private key as PEM files", path.display())]
     Tls {
@@ -207,7 +223,7 @@ impl Server {
     }
 }
 
-fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, ServeError> {
+pub(crate) fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, ServeError> {
     let wrong = |path: &Path, reason: String| ServeError::Tls { path: path.to_owned(), reason };
     let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(certificate)
         .map_err(|error| wrong(certificate, error.to_string()))?

@@ -83,6 +83,11 @@ impl LiveSession {
         Self { live, session: Mutex::new(session) }
     }
 
+    /// The newest engine.
+    pub(crate) fn engine(&self) -> Arc<Engine> {
+        self.live.engine()
+    }
+
     /// The session over the newest engine.
     pub(crate) async fn get(&self) -> Result<Session, EngineError> {
         let mut session = self.session.lock().await;

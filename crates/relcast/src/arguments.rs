@@ -73,7 +73,7 @@ pub enum Command {
     /// Show or drop registered models
     #[command(subcommand)]
     Models(Models),
-    /// Serve statements to clients of Postgres: psql, drivers, BI tools
+    /// Serve statements to clients of Postgres (psql, drivers, BI tools) and of HTTP
     Serve(Serve),
 }
 
@@ -126,13 +126,19 @@ pub struct Serve {
     /// Who may connect: a YAML file with a password and a role (reader or writer) for each name
     #[arg(long, value_name = "FILE")]
     pub users: Option<PathBuf>,
+    /// Where clients of HTTP ask, if any may; /openapi.json tells what
+    #[arg(long, value_name = "ADDR")]
+    pub http: Option<SocketAddr>,
+    /// Who may ask by HTTP: a YAML file with a token and a role (reader or writer) for each name
+    #[arg(long, value_name = "FILE", requires = "http")]
+    pub tokens: Option<PathBuf>,
     /// The certificate for TLS, as a PEM file
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
     /// The private key of the certificate, as a PEM file
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
-    /// Connections at a time
+    /// Connections at a time; by HTTP, statements at a time
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub max_connections: usize,
     /// How long a statement may take, such as 30s, unless its session sets statement_timeout

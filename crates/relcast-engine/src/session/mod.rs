@@ -132,6 +132,14 @@ impl Session {
         Ok(Self { context, dialect, statement_memory, ..session })
     }
 
+    /// A session of its own over the same tables, with today's settings, that tells `watcher`.
+    /// Unlike a session that is opened it costs nearly nothing.
+    #[must_use]
+    pub fn fork(&self, watcher: Arc<dyn Watcher>) -> Self {
+        let context = SessionContext::new_with_state(self.context.state());
+        Self { context, watcher, ..self.clone() }
+    }
+
     /// The same session reading SQL by `dialect` where that can.
     #[must_use]
     pub fn with_dialect(self, dialect: Arc<dyn Dialect>) -> Self {

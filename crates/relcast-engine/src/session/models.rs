@@ -12,12 +12,11 @@ use relcast_train::evaluate::Evaluation;
 use serde_json::Value;
 
 use super::apart::apart;
-use super::quick::QUICK;
 use super::registry_tables::{self, Content};
 use super::watch::Watch;
 use super::{Answer, Session};
 use crate::error::EngineError;
-use crate::registry::{ModelVersion, Origin};
+use crate::registry::{ModelVersion, Origin, QUICK};
 use crate::work::{self, EvaluationReport, Question, ResolvedBudget};
 
 /// How long DROP waits for whoever writes the model.

@@ -10,11 +10,10 @@ use super::apart::apart;
 use super::watch::{Watch, Watcher};
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::registry::QUICK;
 use crate::stored::StoredModel;
 use crate::work::{Question, train};
 
-/// The names of quick models start with this; nobody else's may.
-pub(crate) const QUICK: &str = "_quick.";
 /// What is tried where the query does not say it.
 const EPOCHS: usize = 3;
 const TRAIN_ROWS: usize = 5_000;

@@ -17,7 +17,6 @@ use datafusion::physical_plan::ExecutionPlan;
 use relcast_connect::redacted;
 use serde_json::Value;
 
-use super::quick::QUICK;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::registry::{ModelVersion, Origin, Registry};
@@ -99,11 +98,10 @@ pub(super) async fn rows(
     registry: &Registry,
     content: Content,
 ) -> Result<RecordBatch, EngineError> {
-    let named = |model: &str| !model.starts_with(QUICK);
     Ok(match content {
         Content::Models | Content::Metrics => {
             let mut versions = registry.versions().await?;
-            versions.retain(|v| named(&v.model));
+            versions.retain(|version| !version.is_quick());
             match content {
                 Content::Models => models(&versions)?,
                 _ => metrics(&versions)?,

@@ -9,7 +9,7 @@ use relcast_catalog::{Catalog, inspect};
 use relcast_connect::{Database, OpenOptions, Target};
 use relcast_engine::shop::{CHURN_QUERY, ShopSummary, generate};
 use relcast_engine::work::{self, EvaluationReport, PredictAt, Question};
-use relcast_engine::{Home, Registry};
+use relcast_engine::{Home, Registry, rows_as_json};
 use relcast_query::{History, LabelPlan, bind, parse};
 use relcast_train::evaluate::SplitName;
 use serde_json::json;
@@ -18,7 +18,7 @@ use super::train::Bar;
 use super::{evaluate, stored};
 use crate::arguments::{Common, Format};
 use crate::failure::Failure;
-use crate::output::{columns, print, print_json, rows_as_json};
+use crate::output::{columns, print, print_json};
 
 const MODEL: &str = "demo_churn";
 const BASELINE: &str = "boosting_own_columns";

@@ -1,12 +1,16 @@
 //! `relcast serve`: statements of clients until the process is told to end.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 use relcast_engine::{Engine, Home, Registry};
-use relcast_server::{Live, Role, ServeError, ServeOptions, Server, Users};
+use relcast_server::{
+    HttpOptions, HttpServer, Live, Role, ServeError, ServeOptions, Server, Tokens, Users,
+};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use super::open;
@@ -16,6 +20,7 @@ use crate::failure::Failure;
 /// Serves until Ctrl-C or the signal to terminate; running statements are then stopped.
 pub async fn run(common: &Common, arguments: &Serve) -> Result<(), Failure> {
     let users = arguments.users.as_deref().map(read_users).transpose()?.unwrap_or_default();
+    let tokens = arguments.tokens.as_deref().map(read_tokens).transpose()?.unwrap_or_default();
     let home = Home::open(&common.home)?;
     let registry = Registry::open(&home).await?;
     let engine = async || {
@@ -37,6 +42,10 @@ pub async fn run(common: &Common, arguments: &Serve) -> Result<(), Failure> {
         address.ip(),
         address.port()
     );
+    let http = match arguments.http {
+        Some(address) => Some(bind_http(address, live.clone(), arguments, tokens).await?),
+        None => None,
+    };
     let stop = CancellationToken::new();
     tokio::spawn({
         let stop = stop.clone();
@@ -46,14 +55,39 @@ pub async fn run(common: &Common, arguments: &Serve) -> Result<(), Failure> {
             stop.cancel();
         }
     });
-    match arguments.freshness {
-        None => Ok(server.serve(stop).await?),
-        Some(every) => {
-            let (served, ()) =
-                tokio::join!(server.serve(stop.clone()), live.follow(every, engine, stop));
-            Ok(served?)
+    let serve_http = async {
+        match http {
+            Some(http) => http.serve(stop.clone()).await,
+            None => Ok(()),
         }
-    }
+    };
+    let follow = async {
+        if let Some(every) = arguments.freshness {
+            live.follow(every, engine, stop.clone()).await;
+        }
+        Ok(())
+    };
+    tokio::try_join!(server.serve(stop.clone()), serve_http, follow)?;
+    Ok(())
+}
+
+async fn bind_http(
+    address: SocketAddr,
+    live: Arc<Live>,
+    arguments: &Serve,
+    tokens: Tokens,
+) -> Result<HttpServer, Failure> {
+    let options = HttpOptions {
+        tokens,
+        tls: arguments.tls_cert.clone().zip(arguments.tls_key.clone()),
+        max_statements: arguments.max_connections,
+        statement_timeout: arguments.statement_timeout,
+        statement_memory: arguments.statement_memory.map(|mib| mib << 20),
+    };
+    let scheme = if options.tls.is_some() { "https" } else { "http" };
+    let server = HttpServer::bind(address, live, options).await?;
+    tracing::info!("HTTP at {scheme}://{}; /openapi.json tells what there is", server.address());
+    Ok(server)
 }
 
 async fn told_to_end() {
@@ -86,30 +120,61 @@ enum RoleName {
     Writer,
 }
 
-fn read_users(path: &Path) -> Result<Users, Failure> {
-    let cannot = |reason: String| {
-        Failure::new(format!("cannot read the users of {}: {reason}", path.display())).with_hint(
-            "write a line like `ana: { password: secret, role: reader }` for each user; roles are reader and writer",
-        )
-    };
-    let text = std::fs::read_to_string(path).map_err(|error| cannot(error.to_string()))?;
-    // The library's message may quote a value: a password must not be told.
-    let entries: BTreeMap<String, UserEntry> = serde_norway::from_str(&text).map_err(|error| {
-        let place = error.location().map(|l| format!("line {}, column {}", l.line(), l.column()));
-        cannot(place.unwrap_or_else(|| "it is no list of users".to_owned()))
-    })?;
-    let mut users = Users::default();
-    for (name, entry) in entries {
-        let role = match entry.role {
-            RoleName::Reader => Role::Reader,
-            RoleName::Writer => Role::Writer,
-        };
-        users.add(&name, &entry.password, role);
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenEntry {
+    token: String,
+    role: RoleName,
+}
+
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Self {
+        match name {
+            RoleName::Reader => Self::Reader,
+            RoleName::Writer => Self::Writer,
+        }
     }
-    if users.is_empty() {
-        return Err(cannot("it names nobody".to_owned()));
+}
+
+fn read_users(path: &Path) -> Result<Users, Failure> {
+    let mut users = Users::default();
+    for (name, entry) in read_entries::<UserEntry>(path, "users", "password: secret")? {
+        users.add(&name, &entry.password, entry.role.into());
     }
     Ok(users)
+}
+
+fn read_tokens(path: &Path) -> Result<Tokens, Failure> {
+    let mut tokens = Tokens::default();
+    for (name, entry) in read_entries::<TokenEntry>(path, "tokens", "token: 0f6e29…")? {
+        tokens.add(&name, &entry.token, entry.role.into())?;
+    }
+    Ok(tokens)
+}
+
+/// The entries of a YAML file by name; never empty. An `example` of what each holds beside its role
+/// is shown where they cannot be read.
+fn read_entries<T: DeserializeOwned>(
+    path: &Path,
+    what: &str,
+    example: &str,
+) -> Result<BTreeMap<String, T>, Failure> {
+    let cannot = |reason: String| {
+        let message = format!("cannot read the {what} of {}: {reason}", path.display());
+        Failure::new(message).with_hint(format!(
+            "write a line like `ana: {{ {example}, role: reader }}` for each of them; roles are reader and writer"
+        ))
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| cannot(error.to_string()))?;
+    // The library's message may quote a value: a secret must not be told.
+    let entries: BTreeMap<String, T> = serde_norway::from_str(&text).map_err(|error| {
+        let place = error.location().map(|l| format!("line {}, column {}", l.line(), l.column()));
+        cannot(place.unwrap_or_else(|| format!("it is no list of {what}")))
+    })?;
+    if entries.is_empty() {
+        return Err(cannot("it names nobody".to_owned()));
+    }
+    Ok(entries)
 }
 
 impl From<ServeError> for Failure {

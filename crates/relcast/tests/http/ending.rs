@@ -1,0 +1,77 @@
+//! Clients that go, and a server that ends.
+
+use std::io::Read;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::client::{Served, wait_for};
+use super::common::QUERY;
+
+/// Whether a training has begun, as its run says.
+fn has_begun(served: &Served) -> bool {
+    let runs = "SELECT count(*) AS n FROM relcast.runs WHERE kind = 'train' AND status = 'running'";
+    served.sql(runs).json()["rows"] != json!([{"n": 0}])
+}
+
+#[test]
+fn a_client_that_goes_stops_its_training_and_leaves_nothing() {
+    let served = Served::start(&[]);
+    let training = served.begin_long_training();
+    wait_for(Duration::from_secs(20), || has_begun(&served));
+    drop(training);
+    let counted =
+        "relcast_statements_total{protocol=\"http\",kind=\"train\",outcome=\"cancelled\"} 1";
+    wait_for(Duration::from_secs(3), || served.get("/metrics").text().contains(counted));
+    assert_eq!(served.get("/v1/models").json(), json!({ "models": [] }));
+    // Whoever trained it holds no lock any more.
+    let again = format!("CREATE MODEL churn AS {QUERY} WITH (epochs = 1)");
+    wait_for(Duration::from_secs(20), || served.sql(&again).status == 200);
+    assert_eq!(served.get("/v1/models").json()["models"][0]["default_version"], 1);
+}
+
+/// Tells a server to end, as a service manager does.
+#[cfg(unix)]
+fn terminate(served: &Served) {
+    let process = served.process.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &process]).status().unwrap().success());
+}
+
+#[cfg(unix)]
+fn wait_for_end(served: &mut Served, patience: Duration) {
+    let started = Instant::now();
+    let status = loop {
+        if let Some(status) = served.process.try_wait().unwrap() {
+            break status;
+        }
+        assert!(started.elapsed() < patience, "the server has not ended");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert!(status.success(), "{status}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_server_that_is_told_to_end_waits_for_no_idle_connection() {
+    let mut served = Served::start(&[]);
+    served.sql("SELECT 1").json();
+    terminate(&served);
+    wait_for_end(&mut served, Duration::from_secs(5));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_training_that_does_not_end_in_time_is_told_so_and_leaves_nothing() {
+    let mut served = Served::start(&[]);
+    let mut training = served.begin_long_training();
+    wait_for(Duration::from_secs(20), || has_begun(&served));
+    terminate(&served);
+    let mut answer = String::new();
+    training.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("57P01"), "{answer}");
+    wait_for_end(&mut served, Duration::from_secs(20));
+    let home = served.path().join(".relcast");
+    let artefacts = std::fs::read_dir(home.join("artifacts"));
+    assert!(artefacts.map_or(true, |mut found| found.next().is_none()));
+}
