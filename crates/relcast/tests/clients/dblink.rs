@@ -88,7 +88,8 @@ fn an_error_of_the_server_arrives_with_its_code_and_hint() {
     let error = cluster.sql("postgres", wrong).unwrap_err();
     assert!(error.contains("no table \"custmers\""), "{error}");
     assert!(error.contains("HINT:  did you mean \"customers\"?"), "{error}");
-    let caught = "DO $$ BEGIN PERFORM * FROM relcast.predict('SELECT * FROM custmers') AS t(a bigint);
+    let caught =
+        "DO $$ BEGIN PERFORM * FROM relcast.predict('SELECT * FROM custmers') AS t(a bigint);
          EXCEPTION WHEN undefined_table THEN NULL; END $$";
     cluster.sql("postgres", caught).unwrap();
 
