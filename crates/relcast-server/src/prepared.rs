@@ -121,15 +121,17 @@ fn value(portal: &Portal<Prepared>, i: usize, of: &Type) -> PgWireResult<Literal
         Type::FLOAT4 => number(portal.parameter::<f32>(i, of)?.map(|v| v.to_string())),
         Type::FLOAT8 => number(portal.parameter::<f64>(i, of)?.map(|v| v.to_string())),
         Type::BOOL => portal.parameter::<bool>(i, of)?.map_or(Literal::Null, Literal::Boolean),
-        Type::TIMESTAMP => portal
-            .parameter::<chrono::NaiveDateTime>(i, of)?
-            .map_or(Literal::Null, |t| Literal::Time(t.and_utc().timestamp_micros())),
+        // Clients that send text may leave the time of the day out.
+        Type::TIMESTAMP => match portal.parameter::<chrono::NaiveDateTime>(i, of) {
+            Ok(time) => {
+                time.map_or(Literal::Null, |t| Literal::Time(t.and_utc().timestamp_micros()))
+            }
+            Err(error) => midnight(portal, i).map_err(|_| error)?,
+        },
         Type::TIMESTAMPTZ => portal
             .parameter::<chrono::DateTime<chrono::FixedOffset>>(i, of)?
             .map_or(Literal::Null, |t| Literal::Time(t.timestamp_micros())),
-        Type::DATE => portal.parameter::<chrono::NaiveDate>(i, of)?.map_or(Literal::Null, |d| {
-            Literal::Time(d.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_micros())
-        }),
+        Type::DATE => midnight(portal, i)?,
         Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN => {
             text(portal.parameter::<String>(i, of)?)
         }
@@ -139,4 +141,12 @@ fn value(portal: &Portal<Prepared>, i: usize, of: &Type) -> PgWireResult<Literal
             return Err(plain("0A000", message));
         }
     })
+}
+
+/// The parameter read as a date: its first moment.
+fn midnight(portal: &Portal<Prepared>, i: usize) -> PgWireResult<Literal> {
+    let date = portal.parameter::<chrono::NaiveDate>(i, &Type::DATE)?;
+    Ok(date.map_or(Literal::Null, |d| {
+        Literal::Time(d.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_micros())
+    }))
 }

@@ -1,6 +1,7 @@
 //! The built binary on a small shop.
 #![allow(clippy::unwrap_used, dead_code)]
 
+pub mod cluster;
 pub mod served;
 
 use std::fmt::Write as _;

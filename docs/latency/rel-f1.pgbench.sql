@@ -1,0 +1,2 @@
+\set id random(1, :n)
+PREDICT USING MODEL latency FOR drivers."driverId" = :id;
