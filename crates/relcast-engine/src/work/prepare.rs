@@ -86,7 +86,7 @@ impl Question {
     pub fn schema_of_inputs(&self, schema: Schema) -> Result<Schema, EngineError> {
         match self {
             Self::Task(task) => Ok(task.schema_of_inputs(schema)?),
-            Self::Query(_) => Ok(schema),
+            Self::Query(_) | Self::Select(_) => Ok(schema),
         }
     }
 

@@ -293,6 +293,7 @@ pub(super) fn at_rows(
         val: part(val_timestamp, test_timestamp, most),
         test: part(test_timestamp, data_end, most),
         horizon,
+        step: horizon,
         data_end,
         val_timestamp,
         test_timestamp,

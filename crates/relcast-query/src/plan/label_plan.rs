@@ -210,6 +210,7 @@ impl LabelPlan {
             task_type: select.task_type,
             entity,
             labels: select.labels_sql(&key, &timestamps),
+            closed: None,
             entity_columns: key,
             cutoff_column: "cutoff".to_owned(),
             label_column: "label".to_owned(),
