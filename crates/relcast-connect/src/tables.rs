@@ -1,9 +1,11 @@
 //! The tables of a session by name, exactly or in any case.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::catalog::{MemorySchemaProvider, SchemaProvider, TableProvider};
+use datafusion::datasource::{TableType, ViewTable};
 use datafusion::error::{DataFusionError, Result};
 
 /// Tables by name. A name that no table has falls back to the one table whose name differs in case
@@ -38,6 +40,14 @@ impl SchemaProvider for Tables {
             Some(name) => self.exact.table(&name).await,
             None => Ok(None),
         }
+    }
+
+    /// What the source holds and what SQL created is read through a plan, but is no view to those
+    /// who look.
+    async fn table_type(&self, name: &str) -> Result<Option<TableType>> {
+        let Some(table) = self.table(name).await? else { return Ok(None) };
+        let is_view = (table.as_ref() as &dyn Any).is::<ViewTable>();
+        Ok(Some(if is_view { TableType::View } else { TableType::Base }))
     }
 
     fn register_table(

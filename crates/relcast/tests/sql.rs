@@ -71,17 +71,21 @@ fn told(error: &EngineError) -> String {
 }
 
 /// A connection to a server.
-struct OverTheWire(Served, Client);
+struct OverTheWire {
+    client: Client,
+    /// Ends with the connection.
+    _served: Served,
+}
 
 impl OverTheWire {
     async fn answer(&self, sql: &str) -> Result<Output, tokio_postgres::Error> {
         let types: Vec<Type> =
-            self.1.prepare(sql).await?.columns().iter().map(|c| c.type_().clone()).collect();
+            self.client.prepare(sql).await?.columns().iter().map(|c| c.type_().clone()).collect();
         if types.is_empty() {
-            self.1.batch_execute(sql).await?;
+            self.client.batch_execute(sql).await?;
             return Ok(DBOutput::StatementComplete(0));
         }
-        let messages = self.1.simple_query(sql).await?;
+        let messages = self.client.simple_query(sql).await?;
         let cells = messages.into_iter().filter_map(|message| match message {
             SimpleQueryMessage::Row(row) => {
                 let cell = |(column, of): (usize, &Type)| as_arrow_writes(row.get(column), of);
@@ -176,7 +180,7 @@ fn every_statement_answers_as_written_over_the_wire() {
         let mut runner = Runner::new(|| async {
             let served = Served::start(&[]);
             let client = served.connect().await;
-            Ok(OverTheWire(served, client))
+            Ok(OverTheWire { client, _served: served })
         });
         let ran = runtime.block_on(runner.run_file_async(file));
         ran.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
