@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hashlink::LruCache;
 use relcast_catalog::Catalog;
 use relcast_connect::Database;
-use relcast_query::{Cutoffs, LabelPlan};
+use relcast_query::{Cutoffs, LabelPlan, PredictiveQuery};
 use tokio::sync::OnceCell;
 
 use crate::error::EngineError;
@@ -39,6 +39,7 @@ pub struct Engine {
     newest: Kept<ModelId, i64>,
     known_until: Kept<(ModelId, i64), i64>,
     scorers: Kept<(ModelId, i64), Arc<Scorer>>,
+    plans: Kept<(ModelId, String), Arc<LabelPlan>>,
     populations: Kept<(String, i64), Arc<Population>>,
 }
 
@@ -69,6 +70,7 @@ impl Engine {
             newest: Kept::new(usize::MAX, |_| 0),
             known_until: Kept::new(usize::MAX, |_| 0),
             scorers: Kept::new(SCORER_BYTES, |scorer| scorer.bytes()),
+            plans: Kept::new(usize::MAX, |_| 0),
             populations: Kept::new(POPULATION_BYTES, |population| population.bytes()),
         }
     }
@@ -82,14 +84,19 @@ impl Engine {
         model: &str,
         version: Option<i64>,
     ) -> Result<Arc<StoredModel>, EngineError> {
-        let found = self.registry.find_version(model, version).await?;
-        let id = ModelId {
-            name: model.to_owned(),
-            version: found.version,
-            checksum: found.checksum.clone(),
+        let name = model.to_owned();
+        let id = match self.registry.current_version(model, version).await? {
+            Some((version, checksum)) => ModelId { name, version, checksum },
+            None => {
+                // It says what there is instead.
+                let found = self.registry.find_version(model, version).await?;
+                ModelId { name, version: found.version, checksum: found.checksum }
+            }
         };
+        let version = id.version;
         self.models
             .get(id, async {
+                let found = self.registry.find_version(model, Some(version)).await?;
                 let artefact = self.registry.load_artefact(&found)?;
                 let stored = StoredModel::read(model, found.version, artefact)?;
                 stored.check_schema(&self.catalog.schema)?;
@@ -158,6 +165,20 @@ impl Engine {
         let plan = model.question.plan(&model.schema, &model.set)?;
         self.population(&plan, newest).await?;
         Ok(())
+    }
+
+    /// What `query` asks of `model`, made by `plan` unless it was asked before.
+    ///
+    /// # Errors
+    /// Those of `plan`.
+    pub(crate) async fn plan_of(
+        &self,
+        model: &StoredModel,
+        query: &PredictiveQuery,
+        plan: impl FnOnce() -> Result<LabelPlan, EngineError>,
+    ) -> Result<Arc<LabelPlan>, EngineError> {
+        let key = (ModelId::of(model), query.to_string());
+        self.plans.get(key, async { plan().map(Arc::new) }).await
     }
 
     /// Who passes FOR EACH and WHERE of `plan` at `cutoff`, and who exists at all.

@@ -206,6 +206,23 @@ impl Registry {
         }
     }
 
+    /// Number and checksum of the version with this number, or of the model's default version; none
+    /// if there is no such version.
+    ///
+    /// # Errors
+    /// [`EngineError::Registry`].
+    pub async fn current_version(
+        &self,
+        model: &str,
+        version: Option<i64>,
+    ) -> Result<Option<(i64, String)>, EngineError> {
+        let sql = "SELECT v.version, v.checksum FROM versions v JOIN models m ON m.model = v.model
+                   WHERE v.model = ?1 AND v.version = COALESCE(?2, m.default_version,
+                       (SELECT MAX(version) FROM versions WHERE model = ?1))";
+        let found = sqlx::query_as(sql).bind(model).bind(version).fetch_optional(&self.pool).await;
+        found.map_err(self.failed())
+    }
+
     /// Reads a version's artefact and checks it against the registry.
     ///
     /// # Errors

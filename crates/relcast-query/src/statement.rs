@@ -88,6 +88,16 @@ pub struct Sql {
 }
 
 impl Sql {
+    /// The predictive query, if the statement is nothing else.
+    #[must_use]
+    pub fn prediction_alone(&self) -> Option<&PredictiveQuery> {
+        match self.predictions.as_slice() {
+            // What stands in for it takes four tokens.
+            [query] if self.tokens.len() == 4 => Some(query),
+            _ => None,
+        }
+    }
+
     /// The words that the statement starts with, in capitals, at most `most`.
     #[must_use]
     pub fn first_words(&self, most: usize) -> Vec<String> {

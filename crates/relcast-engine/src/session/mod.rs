@@ -26,8 +26,8 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef, TimeUnit};
-use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
 use relcast_connect::Database;
@@ -49,6 +49,8 @@ pub struct Session {
     watcher: Arc<dyn Watcher>,
     dialect: Option<Arc<dyn Dialect>>,
     statement_memory: Option<usize>,
+    /// For plans that no rule could make better.
+    without_rules: SessionState,
 }
 
 /// Reads SQL in which no predictive query stands in a way of its own, such as that of a database
@@ -115,7 +117,8 @@ impl Session {
         for warning in surround(&engine.registry, &engine.database).await? {
             watcher.notice(&warning);
         }
-        Ok(Self { engine, context, watcher, dialect: None, statement_memory: None })
+        let without_rules = without_rules(&context);
+        Ok(Self { engine, context, watcher, dialect: None, statement_memory: None, without_rules })
     }
 
     /// The same session over another engine, such as one that has read the source again.
@@ -300,6 +303,17 @@ impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Session").field("database", &self.engine.database).finish_non_exhaustive()
     }
+}
+
+/// A state that plans as it is told: with no function and no rule.
+fn without_rules(context: &SessionContext) -> SessionState {
+    SessionStateBuilder::new()
+        .with_config(context.copied_config())
+        .with_runtime_env(context.runtime_env())
+        .with_analyzer_rules(Vec::new())
+        .with_optimizer_rules(Vec::new())
+        .with_physical_optimizer_rules(Vec::new())
+        .build()
 }
 
 fn not_yet(what: &str) -> EngineError {

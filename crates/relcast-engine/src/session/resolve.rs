@@ -39,14 +39,25 @@ impl Resolved {
         let Some(name) = &query.model else { return Self::quick(engine, query) };
         let version = name.version.and_then(|v| i64::try_from(v).ok());
         let model = engine.stored(&name.name.text, version).await?;
-        let plan = match &model.question {
-            Question::Query(text) => of_query(query, &parse(text)?, &model)?,
-            Question::Task(_) => of_labels(query, &model, "a declared task")?,
-            Question::Select(_) => of_labels(query, &model, "a SELECT")?,
+        let of_model = |query: &PredictiveQuery| match &model.question {
+            Question::Query(text) => of_query(query, &parse(text)?, &model),
+            Question::Task(_) => of_labels(query, &model, "a declared task"),
+            Question::Select(_) => of_labels(query, &model, "a SELECT"),
         };
-        let selection = query.entity.as_ref().map(|e| &e.selection);
-        let names_entities = selection.is_some_and(|s| *s != Selection::Each);
+        let selection = query.entity.as_ref().map_or(&Selection::Each, |e| &e.selection);
+        let everybody = of_everybody(query);
+        let plan = engine.plan_of(&model, &everybody, || of_model(&everybody)).await?;
         let keys = plain_keys(query, &model.schema, &plan);
+        let plan = if keys.is_some() || *selection == Selection::Each {
+            let mut plan = plan.as_ref().clone();
+            plan.as_of = query.as_of;
+            let columns = plan.entity_columns.clone();
+            plan.select(selection, &columns);
+            plan
+        } else {
+            of_model(query)?
+        };
+        let names_entities = *selection != Selection::Each;
         Ok(Self { asked: Asked::Model(model), plan, names_entities, keys })
     }
 
@@ -65,9 +76,14 @@ impl Resolved {
 
 /// The question that a query without a model asks: of all entities, at any time.
 fn quick_question(query: &PredictiveQuery) -> Question {
+    Question::Query(of_everybody(query).to_string())
+}
+
+/// The same of all entities, at any time.
+fn of_everybody(query: &PredictiveQuery) -> PredictiveQuery {
     let entity = query.entity.clone();
     let entity = entity.map(|entity| ForClause { selection: Selection::Each, ..entity });
-    Question::Query(PredictiveQuery { as_of: None, entity, ..query.clone() }.to_string())
+    PredictiveQuery { as_of: None, as_of_parameter: None, entity, ..query.clone() }
 }
 
 /// The keys of `FOR … = v` and `FOR … IN (v, …)` where SQL would compare them with the column as

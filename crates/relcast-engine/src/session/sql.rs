@@ -6,11 +6,13 @@ use std::sync::Arc;
 use datafusion::common::DataFusionError;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::listing::ListingTableUrl;
-use datafusion::logical_expr::{DdlStatement, LogicalPlan, WriteOp};
+use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::{DdlStatement, LogicalPlan, LogicalPlanBuilder, WriteOp};
+use datafusion::prelude::DataFrame;
 use datafusion::sql::parser::{DFParserBuilder, Statement as ParsedStatement};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
-use relcast_query::Place;
 use relcast_query::statement::Sql;
+use relcast_query::{Place, PredictiveQuery};
 
 use super::planner::PredictionPlanner;
 use super::prediction::Prediction;
@@ -23,6 +25,9 @@ const DEEPEST: usize = 200;
 
 impl Session {
     pub(super) async fn sql(&self, sql: &Sql) -> Result<Answer, EngineError> {
+        if let Some(query) = sql.prediction_alone() {
+            return self.predict_alone(query).await;
+        }
         let plan = self.plan(sql).await?;
         self.check_copies(&plan)?;
         let answer = match plan {
@@ -52,6 +57,18 @@ impl Session {
             }
         };
         Ok(answer)
+    }
+
+    /// A predictive query that stands by itself: nothing stands above it that could be pushed into
+    /// it, so no rule of DataFusion's needs to look at it.
+    async fn predict_alone(&self, query: &PredictiveQuery) -> Result<Answer, EngineError> {
+        let resolved = Resolved::new(&self.engine, query).await?;
+        let (engine, watcher) = (self.engine.clone(), self.watcher.clone());
+        let prediction = Arc::new(Prediction::new(engine, watcher, resolved, false)?);
+        let source = provider_as_source(prediction);
+        let plan = LogicalPlanBuilder::scan("prediction", source, None)?.build()?;
+        let rows = DataFrame::new(self.without_rules.clone(), plan);
+        Ok(Answer { tag: "SELECT".to_owned(), rows: Some(rows) })
     }
 
     /// The logical plan of SQL; each predictive query is a scan in it.
