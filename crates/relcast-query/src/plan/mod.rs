@@ -4,6 +4,7 @@ mod cutoffs;
 mod entities;
 mod explain;
 mod expression;
+mod ignored;
 mod label_plan;
 mod named;
 mod path;
