@@ -13,6 +13,7 @@ pub mod evaluate;
 pub mod examples;
 pub mod features;
 pub mod fit;
+mod label_values;
 pub mod metrics;
 pub mod model;
 pub mod scale;

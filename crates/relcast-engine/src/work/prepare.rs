@@ -81,7 +81,7 @@ impl Question {
     pub fn schema_of_inputs(&self, schema: Schema) -> Result<Schema, EngineError> {
         match self {
             Self::Task(task) => Ok(task.schema_of_inputs(schema)?),
-            Self::Query(_) => Ok(schema),
+            _ => Ok(schema),
         }
     }
 

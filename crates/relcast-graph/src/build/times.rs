@@ -12,8 +12,7 @@ use crate::build::table::{NO_TIME, RawTable};
 /// without any timed ancestor has no time and is left out.
 ///
 /// `targets` are the rows that each link points to. Times only grow and come from a finite set,
-/// so circles of untimed tables come to an end too. A NULL or dangling foreign key adds nothing, and
-/// no table is among its own parents.
+/// so circles of untimed tables come to an end too. A NULL or dangling foreign key adds nothing.
 pub fn inherit(schema: &Schema, tables: &mut [RawTable], targets: &[Vec<u32>]) {
     let mut changed = true;
     while take(&mut changed) {

@@ -107,20 +107,19 @@ fn loss_of(step: &Step<'_>, outputs: Tensor<2>, device: &Device) -> Tensor<1> {
     let n = chunk.len();
     let column = |values: Vec<f32>| Tensor::<2>::from_data(TensorData::new(values, [n, 1]), device);
     let labels = || chunk.iter().map(|i| train.labels[*i]);
+    let weights = column(labels().map(|y| plan.class_weight(y) as f32).collect());
     match &plan.task {
         Task::Binary => {
-            let weights = labels().map(|y| if y > 0.5 { plan.positive_weight as f32 } else { 1.0 });
-            let weights = column(weights.collect());
             loss::binary(outputs, column(labels().map(|y| y as f32).collect()), weights)
         }
         Task::Regression { scale, .. } => {
             let targets = labels().map(|y| scale.scaled(y) as f32).collect();
-            loss::huber(outputs, column(targets), column(vec![1.0; n]), 0.25)
+            loss::huber(outputs, column(targets), weights, 0.25)
         }
         Task::Multiclass { .. } => {
             let classes: Vec<i32> = labels().map(|y| y as i32).collect();
             let classes = Tensor::<2, Int>::from_data(TensorData::new(classes, [n, 1]), device);
-            loss::multiclass(outputs, classes, column(vec![1.0; n]))
+            loss::multiclass(outputs, classes, weights)
         }
     }
 }
