@@ -582,7 +582,7 @@ mod tests {
             for (name, value) in values {
                 options.set(name, value).unwrap();
             }
-            options.refuse_ignored().err().map(|error| error.to_string())
+            options.refuse_ignored().err().as_ref().map(ToString::to_string)
         };
         assert_eq!(refusal(&[("layers", "2"), ("fanout", "(16, 6)")]), None);
         let message = refusal(&[("layers", "3"), ("fanout", "(16, 6)")]).unwrap();

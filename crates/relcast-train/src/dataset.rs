@@ -373,7 +373,7 @@ mod tests {
     fn a_label_that_cannot_be_read_is_named() {
         let refusal = |kind, labels: [&str; 3]| {
             let labels: ArrayRef = Arc::new(StringArray::from(labels.repeat(4)));
-            task_of(&kind, &labelled(labels)).err().map(|error| error.to_string())
+            task_of(&kind, &labelled(labels)).err().as_ref().map(ToString::to_string)
         };
         for kind in [TaskType::Binary, TaskType::Regression] {
             let message = refusal(kind, ["no", "yes", "no"]).unwrap();

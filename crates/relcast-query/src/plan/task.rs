@@ -283,7 +283,7 @@ mod tests {
             sql: Some("SELECT 1".to_owned()),
             ..TaskManifest::default()
         };
-        read(&manifest, &users(tables)).err().map(|error| error.to_string())
+        read(&manifest, &users(tables)).err().as_ref().map(ToString::to_string)
     }
 
     #[test]
