@@ -79,7 +79,7 @@ async fn bounds(
     });
     let row = frame.clone().aggregate(vec![], items.collect())?.collect().await?;
     let row = row.iter().find(|batch| batch.num_rows() > 0);
-    let pairs = row.map_or(&[][..], RecordBatch::columns).chunks_exact(2);
+    let pairs = row.map(RecordBatch::columns).unwrap_or_default().chunks_exact(2);
     Ok(pairs.map(|pair| [pair[0].clone(), pair[1].clone()]).collect())
 }
 
