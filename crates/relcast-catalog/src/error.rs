@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use datafusion::error::DataFusionError;
 
+use crate::schema::Table;
+
 /// Declarations that can't be read or don't fit the tables, or a query over them that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
@@ -160,6 +162,18 @@ pub enum CatalogError {
         /// The link, as people write it.
         link: String,
     },
+    /// A primary key names more than one row, so links and labels would be ambiguous.
+    #[error(
+        "{count} rows of table {table:?} repeat a primary key ({key}); remove them, or declare another key in relcast.yaml"
+    )]
+    DuplicateKeys {
+        /// The table.
+        table: String,
+        /// Its primary key.
+        key: String,
+        /// Rows beyond the first of each key.
+        count: u64,
+    },
     /// A query over a table failed.
     #[error("reading table {table:?} failed: {source}")]
     Query {
@@ -171,6 +185,13 @@ pub enum CatalogError {
 }
 
 impl CatalogError {
+    /// That `count` rows of `table` repeat a primary key.
+    #[must_use]
+    pub fn duplicate_keys(table: &Table, count: u64) -> Self {
+        let key = table.primary_key.join(", ");
+        Self::DuplicateKeys { table: table.name.clone(), key, count }
+    }
+
     /// For `map_err` on a query over `table`.
     pub(crate) fn query(table: &str) -> impl Fn(DataFusionError) -> CatalogError {
         let table = table.to_owned();

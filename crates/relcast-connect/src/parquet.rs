@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::io;
 use std::path::Path;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Int64Type, TimeUnit};
 use datafusion::error::DataFusionError;
@@ -83,7 +83,7 @@ async fn bounds(
     });
     let row = frame.clone().aggregate(vec![], items.collect())?.collect().await?;
     let row = row.iter().find(|batch| batch.num_rows() > 0);
-    let pairs = row.map_or(&[][..], |row| row.columns()).chunks_exact(2);
+    let pairs = row.map(RecordBatch::columns).unwrap_or_default().chunks_exact(2);
     Ok(pairs.map(|pair| [pair[0].clone(), pair[1].clone()]).collect())
 }
 

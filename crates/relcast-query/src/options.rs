@@ -187,6 +187,14 @@ pub const OPTION_NAMES: [&str; 27] = [
     "val_timestamp",
 ];
 
+/// The largest values of the sizes of a fit. Far beyond what helps, and short of what would take all
+/// memory or never end.
+const MOST_CHANNELS: usize = 2_048;
+const MOST_LAYERS: usize = 6;
+const MOST_NEIGHBOURS: usize = 1_024;
+const MOST_EPOCHS: usize = 10_000;
+const MOST_SEEDS_PER_BATCH: usize = 16_384;
+
 /// What the option `model` may say: there is one kind so far, so `auto` chooses it.
 const KINDS_OF_MODEL: [&str; 2] = ["sage", "auto"];
 
@@ -240,6 +248,20 @@ impl Options {
             ("on_error", self.on_error != OnError::default()),
             ("quantiles", self.quantiles.is_some()),
         ];
+        if self.history != History::default() {
+            return refused(
+                "option \"history\" changes neither labels nor training: models are evaluated under both".to_owned(),
+                "leave it out; EVALUATE MODEL … WITH (history = …) and `evaluate --history` choose one",
+            );
+        }
+        if let (Some(layers), Some(fanout)) = (self.layers, &self.fanout)
+            && layers != fanout.len()
+        {
+            return refused(
+                format!("layers = {layers} and a fanout of {} hops disagree", fanout.len()),
+                "a layer is a hop: leave out layers, or give fanout one number per layer",
+            );
+        }
         match ignored.into_iter().find(|(_, given)| *given) {
             Some((name, _)) => {
                 refused(format!("option \"{name}\" does nothing yet"), "leave it out")
@@ -284,11 +306,17 @@ impl Options {
             "seed" => self.seed = reader.whole()?,
             "budget" => self.budget = reader.budget()?,
             "model" => self.model = Some(reader.word()?),
-            "fanout" => self.fanout = Some(reader.list(Reader::count)?),
-            "layers" => self.layers = Some(reader.count()?),
-            "channels" => self.channels = Some(reader.count()?),
-            "epochs" => self.epochs = Some(reader.count()?),
-            "batch_size" => self.batch_size = Some(reader.count()?),
+            "fanout" => {
+                let neighbours = reader.list(|item| item.count_up_to(MOST_NEIGHBOURS))?;
+                if neighbours.is_empty() || neighbours.len() > MOST_LAYERS {
+                    return reader.wrong(&format!("1 to {MOST_LAYERS} numbers, one per hop"));
+                }
+                self.fanout = Some(neighbours);
+            }
+            "layers" => self.layers = Some(reader.count_up_to(MOST_LAYERS)?),
+            "channels" => self.channels = Some(reader.count_up_to(MOST_CHANNELS)?),
+            "epochs" => self.epochs = Some(reader.count_up_to(MOST_EPOCHS)?),
+            "batch_size" => self.batch_size = Some(reader.count_up_to(MOST_SEEDS_PER_BATCH)?),
             "learning_rate" => self.learning_rate = Some(reader.positive()?),
             "max_train_rows" => self.max_train_rows = Some(reader.count()?),
             "class_weights" => self.class_weights = Some(reader.boolean()?),
@@ -392,6 +420,13 @@ impl<'a> Reader<'a> {
         }
     }
 
+    fn count_up_to(&self, most: usize) -> Result<usize, QueryError> {
+        match self.count() {
+            Ok(n) if n <= most => Ok(n),
+            _ => self.wrong(&format!("a whole number from 1 to {most}")),
+        }
+    }
+
     fn number(&self) -> Option<f64> {
         match self.value {
             OptionValue::Number(text) => text.parse().ok(),
@@ -422,7 +457,7 @@ impl<'a> Reader<'a> {
 
     fn list<T>(
         &self,
-        item: fn(&Reader<'a>) -> Result<T, QueryError>,
+        item: impl Fn(&Reader<'a>) -> Result<T, QueryError>,
     ) -> Result<Vec<T>, QueryError> {
         let items = match self.value {
             OptionValue::List(items) => items.as_slice(),
@@ -531,13 +566,58 @@ mod tests {
     }
 
     #[test]
+    fn sizes_have_an_upper_bound() {
+        for (name, most, beyond) in [
+            ("channels", "2048", "200000"),
+            ("layers", "6", "16"),
+            ("fanout", "(1024, 1)", "(1025, 1)"),
+            ("epochs", "10000", "10001"),
+            ("batch_size", "16384", "99999999999999999999999"),
+        ] {
+            let mut options = Options::default();
+            options.set(name, most).unwrap();
+            let message = options.set(name, beyond).unwrap_err().to_string();
+            let start = format!("option \"{name}\" expects a whole number from 1 to ");
+            assert!(message.starts_with(&start), "{message}");
+        }
+        for fanout in ["()", "(1, 1, 1, 1, 1, 1, 1)"] {
+            let message = Options::default().set("fanout", fanout).unwrap_err().to_string();
+            assert!(message.contains("expects 1 to 6 numbers, one per hop"), "{message}");
+        }
+    }
+
+    #[test]
+    fn options_that_contradict_each_other_or_do_nothing_in_training_are_refused() {
+        let refusal = |values: &[(&str, &str)]| {
+            let mut options = Options::default();
+            for (name, value) in values {
+                options.set(name, value).unwrap();
+            }
+            options.refuse_ignored().err().as_ref().map(ToString::to_string)
+        };
+        assert_eq!(refusal(&[("layers", "2"), ("fanout", "(16, 6)")]), None);
+        let message = refusal(&[("layers", "3"), ("fanout", "(16, 6)")]).unwrap();
+        assert!(message.starts_with("layers = 3 and a fanout of 2 hops disagree; "), "{message}");
+        let message = refusal(&[("history", "frozen")]).unwrap();
+        assert!(
+            message.starts_with("option \"history\" changes neither labels nor training"),
+            "{message}"
+        );
+        assert_eq!(refusal(&[("history", "rolling")]), None);
+    }
+
+    #[test]
     fn a_wrong_option_says_what_was_expected() {
         let mut options = Options::default();
         let mut error = |key, value| options.set(key, value).unwrap_err().to_string();
         assert_eq!(error("epoch", "3"), "no option \"epoch\"; did you mean \"epochs\"?");
         assert_eq!(
             error("epochs", "0"),
-            "option \"epochs\" expects a whole number above 0, found 0"
+            "option \"epochs\" expects a whole number from 1 to 10000, found 0"
+        );
+        assert_eq!(
+            error("max_train_rows", "0"),
+            "option \"max_train_rows\" expects a whole number above 0, found 0"
         );
         assert_eq!(
             error("history", "froze"),

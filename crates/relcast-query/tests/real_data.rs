@@ -54,7 +54,7 @@ async fn labels_equal_the_files_of_every_task() {
     folders.sort();
     let only = std::env::var("RELCAST_ONLY").ok();
     let mut wrong = Vec::new();
-    let mut tasks = 0;
+    let (mut tasks, mut queries) = (0, 0);
     for folder in folders.iter().filter(|f| only.as_ref().is_none_or(|o| f.ends_with(o))) {
         let database = relcast_connect::open(folder.to_str().unwrap()).await.unwrap();
         let catalog = relcast_catalog::load(&database, None).await.unwrap();
@@ -65,13 +65,16 @@ async fn labels_equal_the_files_of_every_task() {
             let Some((_, query)) = QUERIES.iter().find(|(name, _)| *name == task.name) else {
                 continue;
             };
+            queries += 1;
             let bound = bind(&parse(query).unwrap(), &catalog.schema).unwrap();
             let plan = LabelPlan::from_query(&bound, &catalog.schema).unwrap();
             wrong.extend(compare(&database, &catalog, task, &plan).await);
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    eprintln!("{tasks} tasks checked");
+    if only.is_none() {
+        assert_eq!((tasks, queries), (15, QUERIES.len()), "tasks and queries that were compared");
+    }
 }
 
 /// The differences between a plan's label rows and the files of a task.

@@ -32,6 +32,15 @@ pub enum SampleError {
         /// The block.
         block: usize,
     },
+    /// A plan with more steps than [`crate::MOST_BLOCKS`].
+    #[error(
+        "{hops} hops over the links make more than {} steps; name fewer layers, or a fanout of fewer hops",
+        crate::MOST_BLOCKS
+    )]
+    TooManyBlocks {
+        /// The hops asked for.
+        hops: usize,
+    },
     /// A subgraph does not fit its plan.
     #[error("the subgraph does not fit its plan: {0}")]
     Shape(String),

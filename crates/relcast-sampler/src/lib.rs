@@ -12,7 +12,7 @@ mod stream;
 mod subgraph;
 
 pub use error::SampleError;
-pub use plan::{BlockPlan, SamplePlan, Strategy};
+pub use plan::{BlockPlan, MOST_BLOCKS, SamplePlan, Strategy};
 pub use relcast_graph::{Direction, EdgeType};
 pub use sample::sample;
 pub use seeds::{Seeds, UNKNOWN_ROW};

@@ -32,6 +32,10 @@ pub struct BlockPlan {
     pub fanout: usize,
 }
 
+/// Steps of a plan, at most: their number grows with the links to the power of the hops, and each
+/// costs a batch time and memory even where no row is drawn.
+pub const MOST_BLOCKS: usize = 4096;
+
 /// All steps, parents before children; the first holds the seeds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SamplePlan {
@@ -49,14 +53,16 @@ impl SamplePlan {
     ///
     /// A step down a link is not followed by a step up the same link: it would come back to the
     /// very row it started from.
-    #[must_use]
+    ///
+    /// # Errors
+    /// [`SampleError::TooManyBlocks`] for more than [`MOST_BLOCKS`] steps.
     pub fn new(
         schema: &Schema,
         entity: TableId,
         fanouts: &[usize],
         strategy: Strategy,
         window: Option<i64>,
-    ) -> Self {
+    ) -> Result<Self, SampleError> {
         let root = BlockPlan { parent: None, edge: None, table: entity, hop: 0, fanout: 1 };
         let mut blocks = vec![root];
         let mut start = 0;
@@ -86,11 +92,14 @@ impl SamplePlan {
                         });
                     }
                 }
+                if blocks.len() > MOST_BLOCKS {
+                    return Err(SampleError::TooManyBlocks { hops: fanouts.len() });
+                }
             }
             start = end;
         }
         let names = blocks.iter().map(|b| name(schema, b)).collect();
-        Self { blocks, strategy, window, names }
+        Ok(Self { blocks, strategy, window, names })
     }
 
     /// Refuses a plan whose steps are not those of `schema`, or do not follow one another.
@@ -141,5 +150,44 @@ impl SamplePlan {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use relcast_catalog::{KnownFrom, Link, Table};
+
+    use super::*;
+
+    #[test]
+    fn a_plan_of_too_many_steps_is_refused_before_it_is_made() {
+        let table = |name: &str| Table {
+            name: name.to_owned(),
+            columns: Vec::new(),
+            primary_key: vec!["id".to_owned()],
+            time_column: None,
+            end_time_column: None,
+            known_from: KnownFrom::Static,
+        };
+        let link = |n: u32| Link {
+            child: TableId(1),
+            columns: vec![format!("user_{n}")],
+            parent: TableId(0),
+        };
+        let schema = Schema {
+            tables: vec![table("users"), table("letters")],
+            links: (0..8).map(link).collect(),
+            ..Schema::default()
+        };
+        let plan =
+            |hops| SamplePlan::new(&schema, TableId(0), &vec![1; hops], Strategy::MostRecent, None);
+        // 1 + 8 + 8·7 + 8·7·8 steps, and no further.
+        assert_eq!(plan(3).unwrap().blocks.len(), 513);
+        let message = plan(16).unwrap_err().to_string();
+        assert!(
+            message.starts_with("16 hops over the links make more than 4096 steps; "),
+            "{message}"
+        );
     }
 }

@@ -171,7 +171,7 @@ proptest! {
             prop_assert_eq!(one.rows(table), there, "a row without a time is in the graph");
         }
         for strategy in STRATEGIES {
-            let plan = SamplePlan::new(&database.schema(), ENTITY, &fanouts, strategy, window);
+            let plan = SamplePlan::new(&database.schema(), ENTITY, &fanouts, strategy, window).unwrap();
             let asked = seeds(&one, rows, &cutoffs);
             let drawn = sample(&one, &plan, &asked, 9).unwrap();
             twin.check(&one, &plan, &asked, &drawn);
@@ -211,7 +211,7 @@ proptest! {
         let cutoffs: Vec<i64> = (0..8).map(|i| moment - i * moment / 8).collect();
         let rows = database.tables[0].rows.len();
         for strategy in STRATEGIES {
-            let plan = SamplePlan::new(&database.schema(), ENTITY, &fanouts, strategy, None);
+            let plan = SamplePlan::new(&database.schema(), ENTITY, &fanouts, strategy, None).unwrap();
             let before = sample(&one, &plan, &seeds(&one, rows, &cutoffs), 9).unwrap();
             let after = sample(&other, &plan, &seeds(&other, rows, &cutoffs), 9).unwrap();
             // Rows known by then are the first ones of either graph, so their numbers are equal too.
@@ -265,7 +265,7 @@ fn busy() -> RandomDatabase {
 fn uniform_sampling_gives_every_neighbour_the_same_chance() {
     let database = busy();
     let (graph, _kept) = graph(&database, 0);
-    let plan = SamplePlan::new(&database.schema(), ENTITY, &[4], Draw::Uniform, None);
+    let plan = SamplePlan::new(&database.schema(), ENTITY, &[4], Draw::Uniform, None).unwrap();
     let mut counts: BTreeMap<u32, u32> = BTreeMap::new();
     let draws = 4000u32;
     for run in 0..u64::from(draws) {
@@ -285,7 +285,7 @@ fn a_stream_keeps_the_order_and_ends_when_nobody_listens() {
     let database = busy();
     let (graph, _kept) = graph(&database, 0);
     let schema = database.schema();
-    let plan = Arc::new(SamplePlan::new(&schema, ENTITY, &[4, 2], Draw::MostRecent, None));
+    let plan = Arc::new(SamplePlan::new(&schema, ENTITY, &[4, 2], Draw::MostRecent, None).unwrap());
     let batches: Vec<Seeds> = (0..20).map(|cutoff| seeds(&graph, 1, &[cutoff])).collect();
     let drawn: Vec<Seeds> = stream(graph.clone(), plan.clone(), batches.clone(), 1, 2)
         .map(|item| item.unwrap().0)

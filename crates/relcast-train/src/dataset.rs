@@ -8,18 +8,21 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray};
-use arrow::compute::{cast, concat_batches};
+use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Field, Float64Type, Schema as ArrowSchema, TimeUnit, TimestampMicrosecondType,
+    DataType, Field, Schema as ArrowSchema, TimeUnit, TimestampMicrosecondType,
 };
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
-use relcast_catalog::{Column, KnownFrom, Link, Schema, SemanticType, Table, TableId};
+use relcast_catalog::{
+    CatalogError, Column, KnownFrom, Link, Schema, SemanticType, Table, TableId,
+};
 use relcast_graph::TemporalGraph;
 use relcast_query::{Cutoffs, LabelPlan, TaskType};
 
 use crate::error::TrainError;
 use crate::examples::{Examples, Task};
+use crate::label_values::{as_numbers, check_binary, numbers};
 use crate::scale::RobustScale;
 
 /// The table of closed labels, and its columns beside the entity's key.
@@ -29,6 +32,9 @@ pub(crate) const LABEL: &str = "relcast_label";
 
 /// With fewer label rows than this there is nothing that a model could learn.
 const FEWEST_LABELS: usize = 10;
+
+/// Classes of a target, at most: outputs, baselines and figures take a number per row and class.
+const MOST_CLASSES: usize = 1_000;
 
 /// Label rows per split: cutoff, entity key, label.
 #[derive(Debug, Clone)]
@@ -83,21 +89,13 @@ impl LabelSplits {
         }
         Ok(())
     }
-
-    /// All rows of the three splits.
-    ///
-    /// # Errors
-    /// Arrow's, if the splits differ in type.
-    pub fn all(&self) -> Result<RecordBatch, TrainError> {
-        let batches = [&self.train, &self.validation, &self.test];
-        Ok(concat_batches(&self.train.schema(), batches)?)
-    }
 }
 
 /// The task that the training labels make, with what is learnt from them.
 ///
 /// # Errors
-/// If there are fewer than [`FEWEST_LABELS`] training labels, or only one value of them.
+/// If there are fewer than [`FEWEST_LABELS`] training labels, only one value of them, labels that
+/// are not of their kind, or more than [`MOST_CLASSES`] classes.
 pub fn task_of(kind: &TaskType, train: &RecordBatch) -> Result<Task, TrainError> {
     let labels = label_column(train)?;
     if labels.is_empty() {
@@ -112,7 +110,10 @@ pub fn task_of(kind: &TaskType, train: &RecordBatch) -> Result<Task, TrainError>
         )));
     }
     let task = match kind {
-        TaskType::Binary => Task::Binary,
+        TaskType::Binary => {
+            check_binary(&numbers(labels)?)?;
+            Task::Binary
+        }
         TaskType::Regression => {
             let mut values = numbers(labels)?;
             values.sort_unstable_by(f64::total_cmp);
@@ -125,6 +126,12 @@ pub fn task_of(kind: &TaskType, train: &RecordBatch) -> Result<Task, TrainError>
                 texts.as_string::<i32>().iter().flatten().map(str::to_owned).collect();
             classes.sort_unstable();
             classes.dedup();
+            if classes.len() > MOST_CLASSES {
+                return Err(TrainError::Labels(format!(
+                    "the training labels have {} different values, at most {MOST_CLASSES} can be told apart; put rare ones together with CASE, or predict a number",
+                    classes.len()
+                )));
+            }
             Task::Multiclass { classes }
         }
         TaskType::Multilabel => return Err(not_yet("CLASSIFY")),
@@ -177,7 +184,7 @@ pub async fn with_label_history(
     let labels = label_column(rows)?;
     let (label, semantic) = match task {
         Task::Multiclass { .. } => (cast(labels, &DataType::Utf8)?, SemanticType::Categorical),
-        _ => (cast(labels, &DataType::Float64)?, SemanticType::Numerical),
+        _ => (Arc::new(as_numbers(labels)?) as ArrayRef, SemanticType::Numerical),
     };
     let stamp = DataType::Timestamp(TimeUnit::Microsecond, None);
     let mut columns: Vec<(Column, ArrayRef)> = Vec::new();
@@ -224,7 +231,7 @@ fn column(name: &str, data_type: &DataType, semantic: SemanticType) -> Column {
     }
 }
 
-/// The table of closed labels in a `schema` extended by [`add_label_history`].
+/// The table of closed labels in a `schema` extended by [`with_label_history`].
 #[must_use]
 pub fn closed_label_table(schema: &Schema) -> Option<TableId> {
     let position = schema.tables.iter().position(|table| table.name == HISTORY)?;
@@ -244,7 +251,7 @@ pub fn closed_labels(graph: &TemporalGraph, table: TableId) -> Result<Vec<f64>, 
 /// The examples that label `rows` make in `graph`.
 ///
 /// # Errors
-/// If keys cannot be looked up or labels are no numbers.
+/// If keys cannot be looked up or labels are not of the task's kind.
 pub fn examples(
     graph: &TemporalGraph,
     plan: &LabelPlan,
@@ -259,7 +266,12 @@ pub fn examples(
             let texts = texts.as_string::<i32>().iter();
             texts.map(|t| t.and_then(position).map_or(f64::NAN, |p| p as f64)).collect()
         }
-        _ => numbers(labels)?,
+        Task::Binary => {
+            let labels = numbers(labels)?;
+            check_binary(&labels)?;
+            labels
+        }
+        Task::Regression { .. } => numbers(labels)?,
     };
     let keys = &rows.columns()[1..rows.num_columns() - 1];
     seeds_of(graph, plan, cutoff_column(rows)?, keys, labels)
@@ -305,7 +317,7 @@ pub fn normalised_weights(weights: &[f64]) -> Result<Vec<f64>, TrainError> {
 /// that is there but damaged or of another version is built anew, with a warning.
 ///
 /// # Errors
-/// Of the graph, and [`TrainError::DuplicateKeys`].
+/// Of the graph, and [`CatalogError::DuplicateKeys`].
 pub async fn open_graph(
     ctx: &SessionContext,
     schema: &Schema,
@@ -323,11 +335,7 @@ pub async fn open_graph(
     };
     for (table, report) in schema.tables.iter().zip(&graph.report().tables) {
         if report.duplicate_keys > 0 {
-            return Err(TrainError::DuplicateKeys {
-                table: table.name.clone(),
-                key: table.primary_key.join(", "),
-                count: report.duplicate_keys,
-            });
+            return Err(CatalogError::duplicate_keys(table, report.duplicate_keys as u64).into());
         }
     }
     Ok(graph)
@@ -359,25 +367,22 @@ fn label_column(rows: &RecordBatch) -> Result<&ArrayRef, TrainError> {
     rows.columns().last().ok_or_else(|| TrainError::Labels("label rows without a label".into()))
 }
 
-fn numbers(labels: &ArrayRef) -> Result<Vec<f64>, TrainError> {
-    Ok(cast(labels, &DataType::Float64)?.as_primitive::<Float64Type>().values().to_vec())
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use arrow::array::{Float64Array, Int64Array};
+    use arrow::array::{Float64Array, Int64Array, StringArray};
 
     fn rows(labels: &[f64]) -> RecordBatch {
+        labelled(Arc::new(Float64Array::from(labels.to_vec())))
+    }
+
+    fn labelled(labels: ArrayRef) -> RecordBatch {
         let count = labels.len();
         let cutoffs = TimestampMicrosecondArray::from_value(0, count);
         let keys = Int64Array::from_iter_values(0..count as i64);
-        let columns: [(&str, ArrayRef); 3] = [
-            ("cutoff", Arc::new(cutoffs)),
-            ("id", Arc::new(keys)),
-            ("label", Arc::new(Float64Array::from(labels.to_vec()))),
-        ];
+        let columns: [(&str, ArrayRef); 3] =
+            [("cutoff", Arc::new(cutoffs)), ("id", Arc::new(keys)), ("label", labels)];
         RecordBatch::try_from_iter(columns).unwrap()
     }
 
@@ -399,6 +404,47 @@ mod tests {
         assert!(weights.iter().zip([0.0, 0.75, 2.25]).all(|(w, e)| (w - e).abs() < 1e-12));
         assert!(normalised_weights(&[0.0, 0.0]).is_err());
         assert!(normalised_weights(&[]).is_err());
+    }
+
+    #[test]
+    fn a_label_that_cannot_be_read_is_named() {
+        let refusal = |kind, labels: [&str; 3]| {
+            let labels: ArrayRef = Arc::new(StringArray::from(labels.repeat(4)));
+            task_of(&kind, &labelled(labels)).err().as_ref().map(ToString::to_string)
+        };
+        for kind in [TaskType::Binary, TaskType::Regression] {
+            let message = refusal(kind, ["no", "yes", "no"]).unwrap();
+            assert!(message.starts_with("the label \"no\" is no number; "), "{message}");
+            let message = refusal(kind, ["1", "0", "n/a"]).unwrap();
+            assert!(message.starts_with("the label \"n/a\" is no number; "), "{message}");
+            assert_eq!(refusal(kind, ["1", "0", "1"]), None);
+        }
+        assert_eq!(refusal(TaskType::Multiclass, ["1", "2", "n/a"]), None);
+    }
+
+    #[test]
+    fn binary_labels_are_zero_and_one() {
+        for (labels, wrong) in [([-1.0, 1.0], "-1"), ([0.0, 3.0], "3"), ([0.0, 0.5], "0.5")] {
+            let rows = rows(&labels.repeat(6));
+            let message = task_of(&TaskType::Binary, &rows).unwrap_err().to_string();
+            let expected = format!("{wrong} is no label of binary classification; ");
+            assert!(message.starts_with(&expected), "{message}");
+            assert!(task_of(&TaskType::Regression, &rows).is_ok());
+        }
+    }
+
+    #[test]
+    fn classes_without_end_are_refused() {
+        let task = |classes: usize| {
+            let labels = StringArray::from_iter_values((0..classes).map(|c| format!("city {c}")));
+            task_of(&TaskType::Multiclass, &labelled(Arc::new(labels)))
+        };
+        assert!(task(MOST_CLASSES).is_ok());
+        let message = task(MOST_CLASSES + 1).unwrap_err().to_string();
+        assert!(
+            message.starts_with("the training labels have 1001 different values, "),
+            "{message}"
+        );
     }
 
     #[test]

@@ -20,18 +20,9 @@ pub enum TrainError {
     /// The graph could not be read.
     #[error(transparent)]
     Graph(#[from] relcast_graph::GraphError),
-    /// A primary key names more than one row, so links and labels would be ambiguous.
-    #[error(
-        "{count} rows of table {table:?} repeat a primary key ({key}); remove them, or declare another key in relcast.yaml"
-    )]
-    DuplicateKeys {
-        /// The table.
-        table: String,
-        /// Its primary key.
-        key: String,
-        /// Rows beyond the first of each key.
-        count: usize,
-    },
+    /// The tables cannot be made a graph of, as where a primary key names more than one row.
+    #[error(transparent)]
+    Catalog(#[from] relcast_catalog::CatalogError),
     /// The labels cannot be learnt from.
     #[error("{0}")]
     Labels(String),

@@ -15,6 +15,7 @@ pub mod examples;
 pub mod explain;
 pub mod features;
 pub mod fit;
+mod label_values;
 pub mod metrics;
 pub mod model;
 pub mod scale;

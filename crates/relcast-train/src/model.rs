@@ -35,7 +35,8 @@ pub struct FitOptions {
     pub learning_rate: Option<f64>,
     /// Training rows per epoch.
     pub max_train_rows: Option<usize>,
-    /// Whether rare positives weigh more.
+    /// Whether rare classes weigh more: where nothing is said, positives do, one of several classes
+    /// does not.
     pub class_weights: Option<bool>,
 }
 
@@ -124,7 +125,7 @@ impl ModelPlan {
     /// every size that `options` leave open.
     ///
     /// # Errors
-    /// If a column cannot be read as its semantic type.
+    /// If a column cannot be read as its semantic type, or the hops make too many steps.
     pub fn learn(data: &TrainingData<'_>, options: &FitOptions) -> Result<Self, TrainError> {
         let TrainingData { graph, schema, entity, task, train, until, horizon } = *data;
         let mut tables = Vec::with_capacity(schema.tables.len());
@@ -142,8 +143,14 @@ impl ModelPlan {
             Task::Binary if options.class_weights != Some(false) => balance(&train.labels),
             _ => 1.0,
         };
+        let class_weights = match task {
+            Task::Multiclass { classes } if options.class_weights == Some(true) => {
+                weights_of_classes(&train.labels, classes.len())
+            }
+            _ => Vec::new(),
+        };
         let channels = options.channels();
-        let plan = sample_plan(schema, entity, &fanout);
+        let plan = sample_plan(schema, entity, &fanout)?;
         let mut model = model_config(&features, schema, &plan, channels, task.outputs());
         // The layers' normalisation bounds what they say of size: where labels differ a
         // thousandfold, a number has to reach the output past them (Cheng et al. 2016).
@@ -165,6 +172,7 @@ impl ModelPlan {
             weight_decay: 0.01,
             dropout: DROPOUT,
             positive_weight,
+            class_weights,
             max_train_rows: options.max_train_rows(),
         };
         Ok(Self { fit, features, schema: schema.clone(), entity, fanout })
@@ -195,7 +203,7 @@ impl ModelPlan {
                     .map_err(|source| TrainError::Features { table: table.name.clone(), source })?;
             features.push(encoded);
         }
-        let plan = sample_plan(&self.schema, self.entity, &self.fanout);
+        let plan = sample_plan(&self.schema, self.entity, &self.fanout)?;
         let closed = match (&self.fit.task, closed_label_table(&self.schema)) {
             (Task::Regression { scale, .. }, Some(table)) if self.fit.model.wide > 0 => {
                 let labels = closed_labels(&graph, table)?;
@@ -227,9 +235,15 @@ impl ModelPlan {
 }
 
 /// The steps of the trees that a model for `entity` reads.
-#[must_use]
-pub fn sample_plan(schema: &Schema, entity: TableId, fanout: &[usize]) -> SamplePlan {
-    SamplePlan::new(schema, entity, fanout, Strategy::MostRecent, None)
+///
+/// # Errors
+/// [`TrainError::Sample`] if there would be too many.
+pub fn sample_plan(
+    schema: &Schema,
+    entity: TableId,
+    fanout: &[usize],
+) -> Result<SamplePlan, TrainError> {
+    Ok(SamplePlan::new(schema, entity, fanout, Strategy::MostRecent, None)?)
 }
 
 fn model_config(
@@ -270,4 +284,29 @@ fn balance(labels: &[f64]) -> f64 {
     let positives = labels.iter().filter(|y| **y > 0.5).count().max(1) as f64;
     let negatives = (labels.len() as f64 - positives).max(1.0);
     (negatives / positives).sqrt().clamp(0.1, 10.0)
+}
+
+/// The same for each of several classes: the square root of an even share per row of the class.
+fn weights_of_classes(labels: &[f64], classes: usize) -> Vec<f64> {
+    let mut rows = vec![0_usize; classes];
+    for label in labels.iter().filter(|label| !label.is_nan()) {
+        if let Some(rows) = rows.get_mut(*label as usize) {
+            *rows += 1;
+        }
+    }
+    let even = labels.len() as f64 / classes.max(1) as f64;
+    rows.into_iter().map(|n| (even / n.max(1) as f64).sqrt().clamp(0.1, 10.0)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rare_classes_weigh_more_as_rare_positives_do() {
+        let labels = [[0.0; 16].as_slice(), &[1.0; 4]].concat();
+        let weights = weights_of_classes(&labels, 2);
+        assert!((weights[1] / weights[0] - balance(&labels)).abs() < 1e-12, "{weights:?}");
+        assert!((balance(&labels) - 2.0).abs() < 1e-12);
+    }
 }

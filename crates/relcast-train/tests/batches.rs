@@ -37,7 +37,7 @@ fn read(database: &RandomDatabase, until: i64, views: &[i64]) -> (Vec<TablePlan>
     let rows = rows.into_iter().map(|row| row.unwrap_or(UNKNOWN_ROW)).collect();
     let keys = relcast_graph::key_hashes(&[ids]).unwrap();
     let seeds = Seeds::new(&graph, ENTITY, rows, views.to_vec(), keys, i64::MAX);
-    let plan = SamplePlan::new(&schema, ENTITY, &[3, 2], Draw::MostRecent, None);
+    let plan = SamplePlan::new(&schema, ENTITY, &[3, 2], Draw::MostRecent, None).unwrap();
     let subgraph = sample(&graph, &plan, &seeds, 1).unwrap();
     let batch = HostBatch::assemble(&features, &plan, &subgraph, &seeds, None);
     let batch = batch.into_tensors(&features, &plan, &Device::flex());

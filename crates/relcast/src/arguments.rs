@@ -293,6 +293,14 @@ impl Arguments {
             let message = "--format csv is for sql and predict; other commands have table and json";
             Self::command().error(ErrorKind::ArgumentConflict, message).exit();
         }
+        if let Command::Predict(predict) = &arguments.command
+            && predict.split.is_none()
+            && predict.history == History::Frozen
+        {
+            let message = "--history frozen is for --split test; a prediction at a moment sees all \
+                           that is known by then";
+            Self::command().error(ErrorKind::ArgumentConflict, message).exit();
+        }
         arguments
     }
 }

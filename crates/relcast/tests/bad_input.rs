@@ -118,7 +118,16 @@ fn a_duplicate_primary_key_is_reported_and_named() {
     edit(shop.path(), "customers.csv", "\n2,", "\n1,");
     let text = stdout(&relcast(shop.path(), &["inspect", "--db", "."]));
     assert!(text.contains("repeat a primary key"), "{text}");
-    train_fails(shop.path(), &["customers", "customer_id"]);
+    let said = "error: 1 rows of table \"customers\" repeat a primary key (customer_id)";
+    train_fails(shop.path(), &[said]);
+    fs::create_dir(shop.path().join("out")).unwrap();
+    let labels = ["labels", "--db", ".", "--query", QUERY, "--split", "val", "-o", "out/x.csv"];
+    let message = error(&relcast(shop.path(), &labels), 1);
+    assert!(message.contains(said), "{message}");
+    assert!(!shop.path().join("out/x.csv").exists());
+    let explain = format!("EXPLAIN LABELS {QUERY}");
+    let message = error(&relcast(shop.path(), &["sql", "--db", ".", "-c", &explain]), 1);
+    assert!(message.contains(said), "{message}");
 }
 
 #[test]
@@ -189,11 +198,12 @@ fn a_label_of_one_class_says_what_to_change() {
     let query = "PREDICT COUNT(orders.*, 0, 300, days) >= 0 FOR EACH customers.customer_id";
     let arguments = ["train", "--db", ".", "--model", "m", "--query", query];
     let message = error(&relcast(shop.path(), &arguments), 1);
-    assert!(message.contains("equal") || message.contains("cutoffs"), "{message}");
+    assert!(message.contains("at least 3 cutoffs, the data have room for 2"), "{message}");
     let query = "PREDICT COUNT(orders.*, 0, 30, days) >= 0 FOR EACH customers.customer_id";
     let arguments = ["train", "--db", ".", "--model", "m", "--query", query];
     let message = error(&relcast(shop.path(), &arguments), 1);
-    assert!(message.contains("nothing to learn") && message.contains("hint"), "{message}");
+    let said = "all training labels are equal: there is nothing to learn\n  hint: widen the window";
+    assert!(message.contains(said), "{message}");
 }
 
 #[test]
@@ -236,14 +246,18 @@ fn five_rows_are_too_few_and_said_to_be() {
 #[test]
 fn targets_that_cannot_be_trained_yet_say_so() {
     let shop = shop();
-    for target in [
-        "LIST_DISTINCT(orders.amount, 0, 30) CLASSIFY",
-        "COUNT(orders.*, 0, 30) FORECAST 2 TIMEFRAMES",
+    for (query, what) in [
+        ("LIST_DISTINCT(orders.amount, 0, 30) CLASSIFY FOR EACH customers.customer_id", "CLASSIFY"),
+        ("COUNT(orders.*, 0, 30) FORECAST 2 TIMEFRAMES FOR EACH customers.customer_id", "FORECAST"),
+        ("LIST_DISTINCT(orders.order_id, 0, 30) RANK TOP 3 FOR EACH customers.customer_id", "RANK"),
+        ("orders.amount FOR EACH orders.order_id", "columns of the entity table"),
+        ("orders.amount > 5 FOR EACH orders.order_id", "columns of the entity table"),
     ] {
-        let query = format!("PREDICT {target} FOR EACH customers.customer_id");
+        let query = format!("PREDICT {query}");
         let arguments = ["train", "--db", ".", "--model", "m", "--query", &query];
         let message = error(&relcast(shop.path(), &arguments), 1);
-        assert!(message.contains("yet") || message.contains("no label"), "{message}");
+        let said = format!("models for {what} cannot be trained yet");
+        assert!(message.contains(&said), "{query}: {message}");
     }
 }
 
@@ -401,6 +415,62 @@ fn a_table_with_the_name_of_the_closed_labels_is_refused() {
     let shop = shop();
     write(shop.path(), "relcast_past_labels.csv", "id,note\n1,mine\n");
     train_fails(shop.path(), &["relcast_past_labels", "hint: ", "give it another name"]);
+}
+
+#[test]
+fn options_that_contradict_the_target_or_each_other_are_refused() {
+    let shop = shop();
+    let spending = "PREDICT SUM(orders.amount, 0, 30, days) FOR EACH customers.customer_id";
+    for (query, set, said) in [
+        (QUERY, &["history=frozen"][..], "\"history\" changes neither labels nor training"),
+        (QUERY, &["layers=3", "fanout=(16, 6)"][..], "layers = 3 and a fanout of 2 hops disagree"),
+        (spending, &["class_weights=true"][..], "weighs classes, and regression has none"),
+        (QUERY, &["channels=200000"][..], "a whole number from 1 to 2048, found 200000"),
+        (QUERY, &["layers=16"][..], "a whole number from 1 to 6, found 16"),
+    ] {
+        let set: Vec<&str> = set.iter().flat_map(|set| ["--set", *set]).collect();
+        let labels = ["labels", "--db", ".", "--query", query, "--split", "val", "-o", "x.csv"];
+        let train = ["train", "--db", ".", "--model", "m", "--query", query];
+        for command in [&train[..], &labels] {
+            let message = error(&relcast(shop.path(), &[command, &set].concat()), 1);
+            assert!(message.contains(said), "{set:?}: {message}");
+        }
+    }
+    assert!(!shop.path().join("x.csv").exists());
+}
+
+#[test]
+fn the_sql_of_a_task_must_give_labels_of_its_kind_for_its_entities() {
+    let refused = |file: &str, from: &str, to: &str, parts: &[&str]| {
+        let shop = relbench();
+        edit(shop.path(), file, from, to);
+        let arguments = ["train", "--db", ".", "--model", "m", "--task", "churn"];
+        let message = error(&relcast(shop.path(), &arguments), 1);
+        for part in parts {
+            assert!(message.contains(part), "{part:?} is not in: {message}");
+        }
+    };
+    let task = "tasks/churn/manifest.yaml";
+    let texts = ["the label \"", " is no number", "hint: labels are numbers or booleans"];
+    refused(task, "THEN 1 ELSE 0 END", "THEN 'yes' ELSE 'no' END", &texts);
+    let signs = ["-1 is no label of binary classification", "hint: labels are 0 and 1"];
+    refused(task, "THEN 1 ELSE 0 END", "THEN 1 ELSE -1 END", &signs);
+    let key = ["entity_col \"signed_up\" is not the primary key of table \"customers\""];
+    refused(task, "entity_col: customer_id", "entity_col: signed_up", &key);
+}
+
+#[test]
+fn a_table_with_the_name_of_the_cutoffs_is_refused_where_a_task_would_read_it() {
+    let shop = relbench();
+    let (from, to) = ("db/customers.parquet", "db/timestamps.parquet");
+    fs::copy(shop.path().join(from), shop.path().join(to)).unwrap();
+    let arguments = ["train", "--db", ".", "--model", "m", "--task", "churn"];
+    let message = error(&relcast(shop.path(), &arguments), 1);
+    assert!(
+        message.contains("task \"churn\": the database has a table \"timestamps\""),
+        "{message}"
+    );
+    assert!(message.contains("hint: give it another name"), "{message}");
 }
 
 #[test]

@@ -178,6 +178,9 @@ fn wrong_usage_exits_with_2() {
     ] {
         error(&relcast(shop.path(), arguments), 2);
     }
+    let frozen = ["predict", "--db", ".", "--model", "m", "--history", "frozen"];
+    let message = error(&relcast(shop.path(), &frozen), 2);
+    assert!(message.contains("--history frozen is for --split test"), "{message}");
 }
 
 #[test]

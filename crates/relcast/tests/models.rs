@@ -42,6 +42,25 @@ fn an_artefact_tells_its_version_and_its_format() {
 }
 
 #[test]
+fn several_classes_are_weighed_where_it_is_asked_for() {
+    let shop = shop();
+    let query = "PREDICT LAST(orders.amount, 0, 60, days) CLASSIFY FOR EACH customers.customer_id";
+    let fitted = |version: usize, set: &[&str]| {
+        stdout(&train(shop.path(), &[&["--query", query][..], set].concat()));
+        let weights = format!(".relcast/artifacts/m/{version}/weights.safetensors");
+        let fit = document(shop.path(), &format!("{version}/model.json"))["fit"].clone();
+        (fit, fs::read(shop.path().join(weights)).unwrap())
+    };
+    let (plain, plain_weights) = fitted(1, &[]);
+    let (weighed, weighed_weights) = fitted(2, &["--set", "class_weights=true"]);
+    assert_eq!(plain.get("class_weights"), None);
+    let length = |of: &Value| of.as_array().map(Vec::len);
+    assert!(length(&weighed["class_weights"]).is_some_and(|classes| classes > 1), "{weighed}");
+    assert_eq!(length(&weighed["class_weights"]), length(&weighed["task"]["classes"]));
+    assert!(plain_weights != weighed_weights, "the weights of the classes teach nothing");
+}
+
+#[test]
 fn a_damaged_graph_is_built_anew_and_said_to_be() {
     let shop = shop();
     out(shop.path());

@@ -5,6 +5,7 @@ use relcast_connect::Database;
 
 use super::{ColumnReport, LinkReport, TableReport, known_from_text};
 use crate::error::CatalogError;
+use crate::keys::count_keys;
 use crate::known::{known_relation, link_condition, moment_sql};
 use crate::schema::{Column, KnownFrom, Link, Schema, SemanticType, Table, TableId};
 use crate::sql::{AggregateRow, key_kind, quoted};
@@ -26,7 +27,7 @@ pub(super) async fn table(
     let counts =
         statistics::of_relation(&database.context, &table.name, &relation, &table.columns).await?;
     let times = times(database, schema, id, now).await?;
-    let (duplicate_keys, null_keys) = keys(database, table).await?;
+    let (duplicate_keys, null_keys) = count_keys(&database.context, table).await?;
     let columns = table
         .columns
         .iter()
@@ -111,27 +112,6 @@ async fn times(
     }
     let sql = format!("SELECT {} FROM ({})", items.join(", "), known_relation(schema, id));
     AggregateRow::query(&database.context, &sql).await.map_err(CatalogError::query(&table.name))
-}
-
-/// Rows whose primary key was counted before, and rows with NULL in it.
-async fn keys(database: &Database, table: &Table) -> Result<(u64, u64), CatalogError> {
-    if table.primary_key.is_empty() {
-        return Ok((0, 0));
-    }
-    let columns: Vec<String> = table.primary_key.iter().map(|c| quoted(c)).collect();
-    let keys = columns.join(", ");
-    let has_null: Vec<String> = columns.iter().map(|c| format!("{c} IS NULL")).collect();
-    let has_null = has_null.join(" OR ");
-    let from = quoted(&table.name);
-    let sql = format!(
-        "SELECT sum(CASE WHEN whole THEN n - 1 ELSE 0 END) AS again, sum(CASE WHEN whole THEN 0 ELSE n END) AS nulls \
-         FROM (SELECT count(*) AS n, NOT ({has_null}) AS whole FROM {from} GROUP BY {keys} \
-         HAVING count(*) > 1 OR ({has_null}))"
-    );
-    let row = AggregateRow::query(&database.context, &sql)
-        .await
-        .map_err(CatalogError::query(&table.name))?;
-    Ok((row.count("again"), row.count("nulls")))
 }
 
 /// Counts the rows of a link that point to a row, to nothing, and nowhere.

@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray}
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::LogicalPlanBuilder;
 use relcast_catalog::inspect::LinkReport;
-use relcast_catalog::{SemanticType, TableId, format_time, inspect};
+use relcast_catalog::{SemanticType, TableId, check_keys, format_time, inspect};
 use relcast_query::ast::PredictiveQuery;
 use relcast_query::statement::{CreateModel, Labels};
 use relcast_query::{LabelPlan, bind};
@@ -29,6 +29,7 @@ impl Session {
     ) -> Result<Answer, EngineError> {
         let plan = self.label_plan(query).await?;
         let schema = &self.engine.catalog.schema;
+        check_keys(&self.engine.database.context, schema).await?;
         let told = plan.explain_labels(&self.engine.database.context, schema).await?;
         self.lines(&told.to_text())
     }
@@ -89,6 +90,7 @@ impl Session {
     async fn plan_text(&self, plan: &LabelPlan, who: &str) -> Result<String, EngineError> {
         let schema = &self.engine.catalog.schema;
         let context = &self.engine.database.context;
+        check_keys(context, schema).await?;
         let labels = plan.explain_labels(context, schema).await?;
         let counts = inspect(&self.engine.database, &self.engine.catalog).await?;
         let entity = schema.table(plan.entity);
@@ -141,7 +143,7 @@ impl Session {
         }
         let options = fit_options(&plan.options);
         let fanout = options.fanout();
-        let sampled = sample_plan(schema, plan.entity, &fanout);
+        let sampled = sample_plan(schema, plan.entity, &fanout)?;
         line(&format!("sample, most recent first, fan-out {fanout:?}"));
         for step in sampled.to_string().lines() {
             line(&format!("  {step}"));

@@ -8,7 +8,7 @@ use relcast_connect::Database;
 use relcast_train::TrainError;
 use relcast_train::checkpoint::CheckpointFile;
 use relcast_train::fit::{Progress, fit};
-use relcast_train::model::{ModelPlan, TrainingData};
+use relcast_train::model::{ModelPlan, TrainingData, sample_plan};
 use serde_json::json;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -62,7 +62,10 @@ async fn train_locked(
     let mut seconds = BTreeMap::new();
     let begun = Instant::now();
     let started = begun;
-    question.plan(&catalog.schema, set)?.options.refuse_ignored()?;
+    let asked = question.plan(&catalog.schema, set)?;
+    asked.refuse_ignored()?;
+    // Too many steps are said before any work.
+    sample_plan(&catalog.schema, asked.entity, &fit_options(&asked.options).fanout())?;
     let prepared = Prepared::new(home, database, catalog, question, set).await?;
     let options = fit_options(&prepared.plan.options);
     notes(&prepared).iter().for_each(|note| tracing::warn!("{note}"));

@@ -5,6 +5,7 @@ mod entities;
 mod explain;
 mod expression;
 mod float_sum;
+mod ignored;
 mod label_plan;
 mod named;
 mod path;

@@ -6,6 +6,7 @@ use datafusion::arrow::datatypes::{Float64Type, TimestampMicrosecondType};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::prelude::SessionContext;
 use relcast_catalog::{Schema, quoted};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::cutoffs::{Cutoffs, Extent, Split, at_own_times, at_rows, lay_out};
 use super::entities::extent_sql;
@@ -372,7 +373,7 @@ impl LabelPlan {
         let in_split = (0..rows.num_rows()).map(|row| {
             let text =
                 keys.iter().map(|k| k.value(row).to_string()).collect::<Vec<_>>().join("\u{1f}");
-            let found = match stable_hash(&text) % 10 {
+            let found = match xxh3_64(text.as_bytes()) % 10 {
                 8 => Split::Val,
                 9 => Split::Test,
                 _ => Split::Train,
@@ -389,12 +390,4 @@ fn times_of(rows: &RecordBatch, column: usize) -> Vec<i64> {
     let column = rows.columns().get(column);
     let times = column.and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
     times.map(|t| t.iter().flatten().collect()).unwrap_or_default()
-}
-
-/// FNV-1a with a final mix: the same on every machine and in every version.
-fn stable_hash(text: &str) -> u64 {
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd) >> 20
 }

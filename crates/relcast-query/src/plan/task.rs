@@ -34,6 +34,7 @@ pub(super) fn error(manifest: &TaskManifest, message: impl Into<String>) -> Quer
 
 pub(super) fn read(manifest: &TaskManifest, schema: &Schema) -> Result<TaskParts, QueryError> {
     let entity = find_table(manifest, schema, &manifest.entity_table)?;
+    check_names(manifest, schema, entity)?;
     let options = Options {
         train_start: manifest.train_start,
         num_eval_timestamps: Some(manifest.num_eval_timestamps.map_or(1, |n| n as usize)),
@@ -53,6 +54,34 @@ pub(super) fn read(manifest: &TaskManifest, schema: &Schema) -> Result<TaskParts
     };
     let when = When::InWindows { read: all_times(schema), whole: Vec::new() };
     Ok(TaskParts { task_type, entity, horizon, item, options, labels, when })
+}
+
+/// Refuses names that would give other labels than the manifest means, without a word.
+fn check_names(
+    manifest: &TaskManifest,
+    schema: &Schema,
+    entity: TableId,
+) -> Result<(), QueryError> {
+    if let Some(table) = schema.tables.iter().find(|t| t.name.eq_ignore_ascii_case("timestamps")) {
+        return Err(error(
+            manifest,
+            format!(
+                "the database has a table \"{}\", which is the name of the cutoffs in the sql of tasks; give it another name",
+                table.name
+            ),
+        ));
+    }
+    let table = schema.table(entity);
+    match table.primary_key.as_slice() {
+        [key] if *key != manifest.entity_col => Err(error(
+            manifest,
+            format!(
+                "entity_col \"{}\" is not the primary key of table \"{}\", which is \"{key}\"; name the key, and let sql give it",
+                manifest.entity_col, table.name
+            ),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The times of every table with a time column, a SELECT each.
@@ -228,7 +257,48 @@ fn translate(expr: &mut Expr) {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use relcast_catalog::Table;
+
     use super::*;
+
+    fn users(tables: &[&str]) -> Schema {
+        let table = |name: &&str| Table {
+            name: (*name).to_owned(),
+            columns: Vec::new(),
+            primary_key: vec!["id".to_owned()],
+            time_column: None,
+            end_time_column: None,
+            known_from: KnownFrom::Static,
+        };
+        Schema { tables: tables.iter().map(table).collect(), ..Schema::default() }
+    }
+
+    fn error_of(entity_col: &str, tables: &[&str]) -> Option<String> {
+        let manifest = TaskManifest {
+            name: "spend".to_owned(),
+            task_type: "regression".to_owned(),
+            entity_table: "users".to_owned(),
+            entity_col: entity_col.to_owned(),
+            timedelta: Some("30 days".to_owned()),
+            sql: Some("SELECT 1".to_owned()),
+            ..TaskManifest::default()
+        };
+        read(&manifest, &users(tables)).err().as_ref().map(ToString::to_string)
+    }
+
+    #[test]
+    fn names_that_would_give_other_labels_are_refused() {
+        assert_eq!(error_of("id", &["orders", "users"]), None);
+        assert_eq!(
+            error_of("email", &["orders", "users"]).unwrap(),
+            "task \"spend\": entity_col \"email\" is not the primary key of table \"users\", which is \"id\"; name the key, and let sql give it"
+        );
+        let message = error_of("id", &["Timestamps", "users"]).unwrap();
+        assert!(
+            message.contains("a table \"Timestamps\", which is the name of the cutoffs"),
+            "{message}"
+        );
+    }
 
     fn translated_sql(sql: &str) -> String {
         translated(&TaskManifest::default(), sql, Span::parse("30 days").unwrap()).unwrap()

@@ -31,8 +31,6 @@ const SEED: u64 = 7;
 pub enum BoostingTask {
     /// Labels 0 or 1; gives the probability of 1 (log loss).
     Binary,
-    /// Quantities; gives their mean (squared error).
-    Mean,
     /// Quantities; gives their median (absolute error).
     Median,
     /// Class numbers below `classes`; gives a probability per class (one model per class).
@@ -71,7 +69,6 @@ pub fn fit_predict(
     let data = TrainingData::prepare(train_x, train_y, test_x);
     match task {
         BoostingTask::Binary => data.fit_predict(&data.labels, Loss::Log),
-        BoostingTask::Mean => data.fit_predict(&data.labels, Loss::Squared),
         BoostingTask::Median => data.fit_predict_median(),
         BoostingTask::Multiclass { classes } => one_against_rest(&data, classes),
     }
@@ -102,7 +99,7 @@ fn check_classes(labels: &[f64], task: BoostingTask) -> Result<(), BaselineError
         BoostingTask::Multiclass { classes } => {
             (classes, format!("a whole number below {classes}"))
         }
-        BoostingTask::Mean | BoostingTask::Median => return Ok(()),
+        BoostingTask::Median => return Ok(()),
     };
     let allowed = |label: f64| label >= 0.0 && label < classes as f64 && label.fract() == 0.0;
     match labels.iter().position(|label| !allowed(*label)) {
@@ -178,7 +175,7 @@ impl TrainingData {
         let test = Matrix::new(&self.test, self.test_rows, self.columns);
         Ok(match loss {
             Loss::Log => booster.predict_proba(&test, false, false),
-            Loss::Squared | Loss::Absolute => booster.predict(&test, false),
+            Loss::Absolute => booster.predict(&test, false),
         })
     }
 }
@@ -205,7 +202,6 @@ fn one_against_rest(data: &TrainingData, classes: usize) -> Result<Vec<f64>, Bas
 #[derive(Clone, Copy)]
 enum Loss {
     Log,
-    Squared,
     Absolute,
 }
 
@@ -213,7 +209,6 @@ impl Loss {
     fn objective(self) -> Objective {
         match self {
             Self::Log => Objective::LogLoss,
-            Self::Squared => Objective::SquaredLoss,
             Self::Absolute => Objective::AbsoluteLoss,
         }
     }
@@ -224,7 +219,7 @@ impl Loss {
         sorted.sort_unstable_by(f64::total_cmp);
         match self {
             Self::Absolute => sorted.get(sorted.len() / 2).copied().unwrap_or(0.0),
-            Self::Log | Self::Squared => sorted.iter().sum::<f64>() / sorted.len() as f64,
+            Self::Log => sorted.iter().sum::<f64>() / sorted.len() as f64,
         }
     }
 }
@@ -295,11 +290,9 @@ mod tests {
         let p = fit_predict(&train, &above(&y), &test, BoostingTask::Binary).unwrap();
         assert!(auroc(&above(&truth), &p).unwrap() > 0.98);
         assert!(p.iter().all(|p| (0.0..=1.0).contains(p)));
-        for task in [BoostingTask::Mean, BoostingTask::Median] {
-            let p = fit_predict(&train, &y, &test, task).unwrap();
-            let error = mae(&truth, &p).unwrap();
-            assert!(error < 1.0, "{task:?}: {error}");
-        }
+        let p = fit_predict(&train, &y, &test, BoostingTask::Median).unwrap();
+        let error = mae(&truth, &p).unwrap();
+        assert!(error < 1.0, "{error}");
         let classes: Vec<f64> = y.iter().map(third).collect();
         let task = BoostingTask::Multiclass { classes: 3 };
         let p = fit_predict(&train, &classes, &test, task).unwrap();
@@ -330,8 +323,8 @@ mod tests {
         let mut reversed = train.clone();
         reversed.columns.iter_mut().for_each(|column| column.reverse());
         let reversed_y: Vec<f64> = y.iter().rev().copied().collect();
-        let a = fit_predict(&train, &y, &test, BoostingTask::Mean).unwrap();
-        let b = fit_predict(&reversed, &reversed_y, &test, BoostingTask::Mean).unwrap();
+        let a = fit_predict(&train, &y, &test, BoostingTask::Median).unwrap();
+        let b = fit_predict(&reversed, &reversed_y, &test, BoostingTask::Median).unwrap();
         assert_eq!(a, b);
     }
 
@@ -349,11 +342,11 @@ mod tests {
     fn input_that_does_not_fit_is_refused() {
         let (train, test) = (features(4, 1), features(2, 2));
         let fit = |y: &[f64], task| fit_predict(&train, y, &test, task);
-        assert!(matches!(fit(&[1.0], BoostingTask::Mean), Err(BaselineError::Shape { .. })));
+        assert!(matches!(fit(&[1.0], BoostingTask::Median), Err(BaselineError::Shape { .. })));
         let error = fit(&[0.0, 1.0, 2.0, 1.0], BoostingTask::Binary).unwrap_err();
         assert!(error.to_string().contains("row 2"), "{error}");
         let none = FeatureColumns { rows: 0, columns: vec![vec![]; 5] };
-        let nothing = fit_predict(&none, &[], &test, BoostingTask::Mean);
+        let nothing = fit_predict(&none, &[], &test, BoostingTask::Median);
         assert!(matches!(nothing, Err(BaselineError::NoLabels { .. })));
     }
 }

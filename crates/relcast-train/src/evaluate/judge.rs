@@ -7,13 +7,12 @@ use relcast_query::{Cutoffs, History};
 use serde::{Deserialize, Serialize};
 
 use super::naive::Naive;
-use super::predictions::{measure, predictions};
 use super::row_history::RowHistory;
 use super::splits::{SplitExamples, SplitName, visible_end};
 use crate::baselines::{BoostingTask, FeatureColumns, fit_predict};
 use crate::error::TrainError;
 use crate::examples::{Examples, Task};
-use crate::fit::FitPlan;
+use crate::fit::{FitPlan, measure, predictions};
 use crate::metrics::Metrics;
 use crate::score::Inputs;
 
@@ -147,10 +146,12 @@ impl Judge<'_> {
         }
     }
 
-    /// Gradient boosting on the entity's own row, fitted once; nothing where it is left out.
+    /// Gradient boosting on the entity's own row, fitted once; nothing where it is left out or no row
+    /// is judged.
     fn boosted(&self, all: &[Seen]) -> Result<BTreeMap<Seen, Metrics>, TrainError> {
         let task = &self.plan.task;
-        if boosting_left_out(task).is_some() {
+        let judges_none = all.iter().all(|(split, _)| self.examples.of(*split).is_empty());
+        if judges_none || boosting_left_out(task).is_some() {
             return Ok(BTreeMap::new());
         }
         let train = &self.examples.train;

@@ -2,11 +2,10 @@
 
 mod judge;
 mod naive;
-mod predictions;
 mod row_history;
 mod splits;
 
+pub use crate::fit::{measure, predictions, top_classes};
 pub use judge::{Evaluation, Judge, StaleDays, boosting_left_out};
-pub use predictions::{measure, predictions, top_classes};
 pub use row_history::RowHistory;
 pub use splits::{SplitExamples, SplitName, visible_end};

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use relcast_query::{Cutoffs, History};
 
-use super::predictions::measure;
 use super::row_history::RowHistory;
 use super::splits::{SplitExamples, SplitName, visible_end};
 use crate::baselines::{
@@ -12,6 +11,7 @@ use crate::baselines::{
     rolling_entity_mean,
 };
 use crate::examples::{Examples, Task};
+use crate::fit::measure;
 use crate::metrics::Metrics;
 
 /// What the naive baselines of one split under one history read.

@@ -107,13 +107,11 @@ fn loss_of(step: &Step<'_>, outputs: Tensor<2>, device: &Device) -> Tensor<1> {
     let n = chunk.len();
     let column = |values: Vec<f32>| Tensor::<2>::from_data(TensorData::new(values, [n, 1]), device);
     let labels = || chunk.iter().map(|i| train.labels[*i]);
-    let weights = || chunk.iter().map(|i| train.weight(*i) as f32).collect::<Vec<f32>>();
+    let weight = |i: &usize| train.weight(*i) * plan.class_weight(train.labels[*i]);
+    let weights = || chunk.iter().map(|i| weight(i) as f32).collect::<Vec<f32>>();
     let loss = match &plan.task {
         Task::Binary => {
-            let positive = plan.positive_weight as f32;
-            let weights = weights().into_iter().zip(labels());
-            let weights = weights.map(|(w, y)| if y > 0.5 { w * positive } else { w });
-            let weights = column(weights.collect());
+            let weights = column(weights());
             loss::binary(outputs, column(labels().map(|y| y as f32).collect()), weights)
         }
         Task::Regression { scale, .. } => {
@@ -130,5 +128,6 @@ fn loss_of(step: &Step<'_>, outputs: Tensor<2>, device: &Device) -> Tensor<1> {
         return loss;
     }
     // A mean within the batch says nothing of how much its rows count beside those of others.
-    loss * (weights().iter().sum::<f32>() / n.max(1) as f32)
+    let of_rows = chunk.iter().map(|i| train.weight(*i) as f32).sum::<f32>();
+    loss * (of_rows / n.max(1) as f32)
 }

@@ -2,6 +2,7 @@
 
 mod member;
 mod pace;
+mod predictions;
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -15,10 +16,12 @@ use serde::{Deserialize, Serialize};
 use crate::checkpoint::{Checkpoint, CheckpointFile, Weights};
 use crate::error::TrainError;
 use crate::examples::{Examples, Task};
-use crate::metrics;
 use crate::score::Inputs;
 use member::{Member, Step};
 pub use pace::{BudgetPlan, Pace};
+
+pub use crate::metrics::argmax;
+pub use predictions::{measure, predictions, top_classes};
 
 /// How a model is fitted; every number is resolved, so that the plan replays the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,8 +48,25 @@ pub struct FitPlan {
     pub dropout: f32,
     /// Weight of a positive over that of a negative (binary), else one.
     pub positive_weight: f64,
+    /// Weight of each of several classes; none where all weigh the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub class_weights: Vec<f64>,
     /// Training rows visited per epoch, at most.
     pub max_train_rows: usize,
+}
+
+impl FitPlan {
+    /// How much a row with this label counts in the loss.
+    #[must_use]
+    pub fn class_weight(&self, label: f64) -> f64 {
+        match self.task {
+            Task::Binary if label > 0.5 => self.positive_weight,
+            Task::Multiclass { .. } => {
+                self.class_weights.get(label as usize).copied().unwrap_or(1.0)
+            }
+            Task::Binary | Task::Regression { .. } => 1.0,
+        }
+    }
 }
 
 /// One pass over the training rows.
@@ -138,7 +158,8 @@ pub fn fit(
         let report = EpochReport {
             epoch,
             loss,
-            metric: validation_metric(&plan.task, &scores, &validation.labels),
+            metric: measure(&plan.task, &validation.labels, &predictions(plan, &scores))
+                .get(plan.task.metric()),
             seeds_per_second: positions.len() as f64 / seconds.max(1e-9),
         };
         progress.epoch(&report);
@@ -212,29 +233,4 @@ fn step_all(members: &mut [Member], step: &Step<'_>) -> Result<f64, TrainError> 
         workers.into_iter().map(ended).collect()
     });
     Ok(losses.into_iter().sum::<Result<f64, TrainError>>()? / count.max(1) as f64)
-}
-
-/// The metric that chooses the epoch, from raw outputs.
-fn validation_metric(task: &Task, outputs: &[f32], labels: &[f64]) -> Option<f64> {
-    let scores: Vec<f64> = outputs.iter().map(|x| f64::from(*x)).collect();
-    match task {
-        Task::Binary => metrics::auroc(labels, &scores),
-        Task::Regression { scale, .. } => {
-            let predicted: Vec<f64> = scores.iter().map(|x| scale.value(*x)).collect();
-            metrics::mae(labels, &predicted)
-        }
-        Task::Multiclass { classes } => {
-            let rows = scores.chunks_exact(classes.len().max(1)).zip(labels);
-            let hits =
-                rows.filter(|(row, y)| !y.is_nan() && argmax(row) == Some(**y as usize)).count();
-            (!labels.is_empty()).then(|| hits as f64 / labels.len() as f64)
-        }
-    }
-}
-
-/// The position of the largest value, the first among equals.
-#[must_use]
-pub fn argmax(values: &[f64]) -> Option<usize> {
-    let best = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    values.iter().position(|v| *v == best)
 }

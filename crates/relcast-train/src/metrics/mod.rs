@@ -14,6 +14,6 @@ pub use binary::{
     DEFAULT_THRESHOLD, ECE_BINS, accuracy, auroc, average_precision, binary, brier, ece, f1,
     log_loss,
 };
-pub use multiclass::{macro_f1, multiclass, multiclass_accuracy, multiclass_log_loss};
+pub use multiclass::{argmax, macro_f1, multiclass, multiclass_accuracy, multiclass_log_loss};
 pub use regression::{mae, nmae, pinball, r2, regression, rmse, sample_std};
 pub use set::Metrics;

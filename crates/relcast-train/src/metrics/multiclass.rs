@@ -20,7 +20,7 @@ pub fn multiclass(labels: &[usize], probabilities: &[f64], classes: usize) -> Me
 #[must_use]
 pub fn multiclass_accuracy(labels: &[usize], probabilities: &[f64], classes: usize) -> Option<f64> {
     let rows = rows(labels, probabilities, classes)?;
-    mean(rows.map(|(label, row)| f64::from(u8::from(most_probable(row) == label))))
+    mean(rows.map(|(label, row)| f64::from(u8::from(argmax(row) == Some(label)))))
 }
 
 /// The unweighted mean of the F1 of every class that occurs among labels or predictions.
@@ -31,7 +31,7 @@ pub fn macro_f1(labels: &[usize], probabilities: &[f64], classes: usize) -> Opti
     // Per class: rows predicted right, rows labelled, rows predicted.
     let mut counts = vec![(0_u64, 0_u64, 0_u64); known];
     for (label, row) in rows {
-        let predicted = most_probable(row);
+        let predicted = argmax(row)?;
         counts[label].0 += u64::from(predicted == label);
         counts[label].1 += 1;
         counts[predicted].2 += 1;
@@ -67,15 +67,11 @@ fn rows<'a>(
     valid.then(|| labels.iter().copied().zip(probabilities.chunks_exact(classes)))
 }
 
-/// The class with the highest probability, the lowest number among equals.
-fn most_probable(row: &[f64]) -> usize {
-    let mut best = 0;
-    for (class, p) in row.iter().enumerate() {
-        if *p > row[best] {
-            best = class;
-        }
-    }
-    best
+/// The position of the largest value, the first among equals.
+#[must_use]
+pub fn argmax(values: &[f64]) -> Option<usize> {
+    let best = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    values.iter().position(|v| *v == best)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `relcast labels`: the label rows of one split, written to a file or table.
 
-use relcast_catalog::Catalog;
+use relcast_catalog::{Catalog, check_keys};
 use relcast_query::{LabelPlan, bind, parse};
 use serde_json::json;
 
@@ -15,6 +15,7 @@ pub async fn run(common: &Common, arguments: &Labels) -> Result<(), Failure> {
     let (database, catalog) = open(common, &arguments.source).await?;
     let plan = label_plan(common, &arguments.question, &catalog)?;
     database.check_apart(&arguments.output)?;
+    check_keys(&database.context, &catalog.schema).await?;
     let cutoffs = plan.cutoffs(&database.context, &catalog.schema).await?;
     let rows = plan.split_rows(&database.context, &cutoffs, arguments.split).await?;
     let written = relcast_connect::write(&arguments.output, &[rows]).await?;
@@ -62,6 +63,6 @@ fn label_plan(
         let task = catalog.find_task(question.task.as_deref().unwrap_or_default())?;
         LabelPlan::from_task_with(task, &catalog.schema, &set)?
     };
-    plan.options.refuse_ignored()?;
+    plan.refuse_ignored()?;
     Ok(plan)
 }

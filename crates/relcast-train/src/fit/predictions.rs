@@ -1,8 +1,8 @@
 //! From a network's outputs to predictions and their metrics.
 
+use super::FitPlan;
 use crate::examples::Task;
-use crate::fit::{FitPlan, argmax};
-use crate::metrics::{self, Metrics};
+use crate::metrics::{self, Metrics, argmax};
 
 /// Turns raw outputs into predictions: the probability of a positive, a number, or a probability
 /// per class (row by row).
@@ -10,14 +10,19 @@ use crate::metrics::{self, Metrics};
 pub fn predictions(plan: &FitPlan, outputs: &[f32]) -> Vec<f64> {
     let outputs = outputs.iter().map(|x| f64::from(*x));
     match &plan.task {
-        // Training weighed positives up; the logit goes back to the odds of the data.
+        // Training weighed rare classes up; the logits go back to the odds of the data.
         Task::Binary => {
             outputs.map(|x| 1.0 / (1.0 + (plan.positive_weight.ln() - x).exp())).collect()
         }
         Task::Regression { scale, .. } => outputs.map(|x| scale.value(x)).collect(),
         Task::Multiclass { classes } => {
             let outputs: Vec<f64> = outputs.collect();
-            outputs.chunks_exact(classes.len().max(1)).flat_map(softmax).collect()
+            let weighed =
+                |class: usize| plan.class_weights.get(class).map_or(0.0, |w: &f64| w.ln());
+            let rows = outputs.chunks_exact(classes.len().max(1)).map(|row| {
+                row.iter().enumerate().map(|(class, x)| x - weighed(class)).collect::<Vec<f64>>()
+            });
+            rows.flat_map(|row| softmax(&row)).collect()
         }
     }
 }
@@ -55,4 +60,47 @@ pub fn measure(task: &Task, labels: &[f64], predictions: &[f64]) -> Metrics {
 #[must_use]
 pub fn top_classes(probabilities: &[f64], classes: usize) -> Vec<Option<usize>> {
     probabilities.chunks_exact(classes.max(1)).map(argmax).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use relcast_nn::ModelConfig;
+
+    use super::*;
+
+    #[test]
+    fn weights_of_training_are_taken_back_from_the_odds() {
+        let classes = vec!["a".to_owned(), "b".to_owned()];
+        let plan = |task: Task, positive_weight: f64, class_weights: &[f64]| FitPlan {
+            task,
+            model: ModelConfig {
+                channels: 1,
+                outputs: 1,
+                seed_features: 0,
+                wide: 0,
+                tables: Vec::new(),
+                edges: 0,
+                blocks: Vec::new(),
+            },
+            members: 1,
+            seed: 0,
+            epochs: 1,
+            patience: 1,
+            batch_size: 1,
+            learning_rate: 0.1,
+            weight_decay: 0.0,
+            dropout: 0.0,
+            positive_weight,
+            class_weights: class_weights.to_vec(),
+            max_train_rows: 1,
+        };
+        // Even odds under weights 1 and 3 are odds of three to one.
+        let binary = predictions(&plan(Task::Binary, 3.0, &[]), &[0.0]);
+        assert!((binary[0] - 0.25).abs() < 1e-12, "{binary:?}");
+        let several = plan(Task::Multiclass { classes }, 1.0, &[1.0, 3.0]);
+        let probabilities = predictions(&several, &[0.0, 0.0]);
+        assert!((probabilities[1] - 0.25).abs() < 1e-12, "{probabilities:?}");
+        assert!((several.class_weight(1.0) - 3.0).abs() < 1e-12);
+        assert!((several.class_weight(0.0) - 1.0).abs() < 1e-12);
+    }
 }
