@@ -16,7 +16,7 @@ type Published = (
     &'static [(&'static str, &'static str, &'static str)],
 );
 
-const PUBLISHED: [Published; 2] = [
+const PUBLISHED: [Published; 4] = [
     (
         "rel-f1",
         "driver-position",
@@ -32,6 +32,22 @@ const PUBLISHED: [Published; 2] = [
         "franchise-wins",
         "mae",
         &[("frozen", "entity_mean", "0.0572"), ("rolling", "entity_mean", "0.0567")],
+    ),
+    (
+        "stackexchange-bicycles-meta",
+        "user-badge",
+        "auroc",
+        &[
+            ("frozen", "entity_mean", "0.7364"),
+            ("frozen", "constant", "0.5000"),
+            ("rolling", "entity_mean", "0.7469"),
+        ],
+    ),
+    (
+        "tennis-atp",
+        "player-winrate",
+        "mae",
+        &[("frozen", "entity_mean", "0.1534"), ("rolling", "entity_mean", "0.1508")],
     ),
 ];
 
