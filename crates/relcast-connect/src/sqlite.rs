@@ -26,12 +26,7 @@ pub(crate) async fn replace_table(
     batches: &[RecordBatch],
 ) -> Result<(), Failure> {
     let existed = file.exists();
-    let options = SqliteConnectOptions::new().filename(file).create_if_missing(true);
-    let mut connection = SqliteConnection::connect_with(&options).await?;
-    let result = in_transaction(&mut connection, table, batches).await;
-    // A transaction that was given up is rolled back by then, and its journal is gone.
-    let closed = connection.close().await;
-    let result = result.and_then(|()| Ok(closed?));
+    let result = write_table(file, table, batches).await;
     if result.is_err() && !existed {
         let mut journal = file.as_os_str().to_owned();
         journal.push("-journal");
@@ -40,6 +35,16 @@ pub(crate) async fn replace_table(
         }
     }
     result
+}
+
+async fn write_table(file: &Path, table: &str, batches: &[RecordBatch]) -> Result<(), Failure> {
+    let options = SqliteConnectOptions::new().filename(file).create_if_missing(true);
+    let mut connection = SqliteConnection::connect_with(&options).await?;
+    let result = in_transaction(&mut connection, table, batches).await;
+    // Waits until a transaction that was given up is rolled back and its journal gone.
+    let closed = connection.close().await;
+    result?;
+    Ok(closed?)
 }
 
 async fn in_transaction(

@@ -66,7 +66,10 @@ fn evaluations_print_the_published_baselines() {
             let result = report["results"].as_array().unwrap().iter().find(of_history).unwrap();
             let figure = result["baselines"][baseline][metric].as_f64().unwrap();
             let decimals = published.split_once('.').unwrap().1.len();
-            assert_eq!(format!("{figure:.decimals$}"), *published, "{task} {history} {baseline}");
+            // Rounded like the published one, which may lie a hair's breadth from a half.
+            let off = (figure - published.parse::<f64>().unwrap()).abs();
+            let unit = 0.1_f64.powi(decimals as i32);
+            assert!(off <= 0.51 * unit, "{task} {history} {baseline}: {figure}, not {published}");
         }
     }
 }
