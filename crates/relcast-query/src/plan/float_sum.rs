@@ -91,7 +91,7 @@ impl AggregateUDFImpl for FloatSum {
     }
 
     fn reverse_expr(&self) -> ReversedUDAF {
-        self.standard.reverse_expr()
+        self.standard.inner().reverse_expr()
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
