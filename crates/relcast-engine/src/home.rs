@@ -172,7 +172,7 @@ impl Home {
 
     /// The models with folders of versions, and those folders by number.
     pub(crate) fn version_folders(&self) -> Vec<(String, Vec<(i64, PathBuf)>)> {
-        let number = |path: &Path| path.file_name()?.to_str()?.parse().ok();
+        let number = |path: &Path| path.file_name()?.to_str()?.parse::<i64>().ok();
         let models = entries(&self.artefacts()).into_iter().filter_map(|folder| {
             let versions = entries(&folder).into_iter();
             let versions = versions.filter_map(|path| Some((number(&path)?, path))).collect();
