@@ -26,17 +26,33 @@ pub(crate) async fn replace_table(
     batches: &[RecordBatch],
 ) -> Result<(), Failure> {
     let existed = file.exists();
-    let result = in_transaction(file, table, batches).await;
-    if result.is_err() && !existed && file.is_file() {
-        std::fs::remove_file(file)?;
+    let result = write_table(file, table, batches).await;
+    if result.is_err() && !existed {
+        let mut journal = file.as_os_str().to_owned();
+        journal.push("-journal");
+        for left in [file, Path::new(&journal)].into_iter().filter(|left| left.is_file()) {
+            std::fs::remove_file(left)?;
+        }
     }
     result
 }
 
-async fn in_transaction(file: &Path, table: &str, batches: &[RecordBatch]) -> Result<(), Failure> {
-    let Some(first) = batches.first() else { return Ok(()) };
+async fn write_table(file: &Path, table: &str, batches: &[RecordBatch]) -> Result<(), Failure> {
     let options = SqliteConnectOptions::new().filename(file).create_if_missing(true);
     let mut connection = SqliteConnection::connect_with(&options).await?;
+    let result = in_transaction(&mut connection, table, batches).await;
+    // Waits until a transaction that was given up is rolled back and its journal gone.
+    let closed = connection.close().await;
+    result?;
+    Ok(closed?)
+}
+
+async fn in_transaction(
+    connection: &mut SqliteConnection,
+    table: &str,
+    batches: &[RecordBatch],
+) -> Result<(), Failure> {
+    let Some(first) = batches.first() else { return Ok(()) };
     // Dropping the transaction before its commit rolls it back.
     let mut transaction = connection.begin().await?;
     let table = quoted(table);
@@ -48,7 +64,6 @@ async fn in_transaction(file: &Path, table: &str, batches: &[RecordBatch]) -> Re
         insert(&mut transaction, &table, batch).await?;
     }
     transaction.commit().await?;
-    connection.close().await?;
     Ok(())
 }
 

@@ -238,7 +238,7 @@ impl EngineError {
                 "a newer relcast wrote this home folder: use that one, or another --home DIR"
             }
             Self::Registry { .. } | Self::Migration { .. } if disk_is_full(self) => {
-                "the disk is full: make room on it, or name another folder with --home DIR"
+                "the disk is full or files may not grow: make room, or name another folder with --home DIR"
             }
             Self::Registry { .. } | Self::Migration { .. } | Self::BadRow { .. } => {
                 "if the file is damaged, restore it from a copy, or start anew with --home DIR"
@@ -399,9 +399,9 @@ impl From<DataFusionError> for EngineError {
     }
 }
 
-/// Whether SQLite says that there is no room: in so many words, or that the file it shares between
-/// processes could not grow (SQLITE_IOERR_SHMSIZE).
+/// Whether SQLite says that there is no room: in so many words, or that a file of its could not grow
+/// (SQLITE_IOERR_WRITE, SQLITE_IOERR_SHMSIZE).
 fn disk_is_full(error: &EngineError) -> bool {
     let text = error.to_string();
-    text.contains("disk is full") || text.contains("(code: 4874)")
+    ["disk is full", "(code: 778)", "(code: 4874)"].iter().any(|said| text.contains(said))
 }

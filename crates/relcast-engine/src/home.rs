@@ -105,12 +105,12 @@ impl Home {
 
     /// Says, until it is dropped, that this process may be writing graphs.
     pub(crate) async fn writing_graphs(&self) -> Result<File, EngineError> {
-        lock(self.graph_lock(), File::lock_shared).await
+        lock(&self.graph_lock(), File::lock_shared).await
     }
 
     /// Says, until it is dropped, that this process may be writing tables that SQL created.
     pub(crate) async fn writing_tables(&self) -> Result<File, EngineError> {
-        lock(self.tables_lock(), File::lock_shared).await
+        lock(&self.tables_lock(), File::lock_shared).await
     }
 
     /// Where the checkpoint of a training of `model` lies; its folder is made.
@@ -167,12 +167,12 @@ impl Home {
 
     /// Lets one opening of the registry run at a time: two must not create its tables together.
     pub(crate) async fn lock_registry(&self) -> Result<File, EngineError> {
-        lock(self.path.join("registry.lock"), File::lock).await
+        lock(&self.path.join("registry.lock"), File::lock).await
     }
 
     /// The models with folders of versions, and those folders by number.
     pub(crate) fn version_folders(&self) -> Vec<(String, Vec<(i64, PathBuf)>)> {
-        let number = |path: &Path| path.file_name()?.to_str()?.parse().ok();
+        let number = |path: &Path| path.file_name()?.to_str()?.parse::<i64>().ok();
         let models = entries(&self.artefacts()).into_iter().filter_map(|folder| {
             let versions = entries(&folder).into_iter();
             let versions = versions.filter_map(|path| Some((number(&path)?, path))).collect();
@@ -258,14 +258,14 @@ fn open_lock_file(path: &Path) -> Result<File, EngineError> {
 /// Takes the lock at `path` by `take`. Waits on a thread of its own, since whoever holds the lock may
 /// need this one.
 async fn lock(
-    path: PathBuf,
+    path: &Path,
     take: impl FnOnce(&File) -> std::io::Result<()> + Send + 'static,
 ) -> Result<File, EngineError> {
-    let file = open_lock_file(&path)?;
+    let file = open_lock_file(path)?;
     let locked = tokio::task::spawn_blocking(move || take(&file).map(|()| file)).await;
     locked
         .unwrap_or_else(|ended| Err(std::io::Error::other(ended)))
-        .map_err(EngineError::file("lock", &path))
+        .map_err(EngineError::file("lock", path))
 }
 
 /// Whether the lock was free, or became free, within `patience`.

@@ -101,7 +101,7 @@ async fn a_change_of_the_past_moves_predictions() {
 }
 
 #[tokio::test]
-async fn weights_do_not_depend_on_the_test_split_on_row_order_or_on_threads() {
+async fn weights_do_not_depend_on_the_test_split_on_row_order_or_on_partitions() {
     let shop = warehouses();
     let changed = tempfile::tempdir().unwrap();
     rewrite(&shop.source, changed.path(), Some((shop.test, Future::Changed))).await;

@@ -150,7 +150,7 @@ async fn sums_and_means_of_floats_do_not_depend_on_the_order_of_rows() {
     let added: Vec<u64> = arrivals
         .iter()
         .map(|(shift, backwards)| amounts(*shift, *backwards))
-        .map(|all| all.into_iter().flatten().fold(0.0, |sum, x| sum + x).to_bits())
+        .map(|all| all.into_iter().flatten().sum::<f64>().to_bits())
         .collect();
     assert!(added.iter().any(|bits| *bits != added[0]), "the order of these terms counts");
     for target in ["SUM(orders.amount, 0, 30)", "AVG(orders.amount, 0, 30)"] {

@@ -360,7 +360,8 @@ fn a_full_disk_leaves_nothing_half_written_wherever_it_fills_up() {
     for kilobytes in [16, 64, 128, 256, 512, 1024, 2048, 4096, 8192] {
         let folder = shop.path().join(format!("disk{kilobytes}"));
         let Some(disk) = SmallDisk::mount(&folder, kilobytes) else {
-            // Not through the test's captured output: a check that was left out must be seen.
+            // Not through the test's captured output: a check that was left out must be seen. What
+            // needs no rights is checked in `file_limit.rs`.
             let notice = "NOT CHECKED: no right to mount a small disk, so no disk was filled\n";
             std::io::Write::write_all(&mut std::io::stderr(), notice.as_bytes()).unwrap();
             return;

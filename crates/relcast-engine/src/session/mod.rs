@@ -127,8 +127,10 @@ impl Session {
     /// As [`Session::open`].
     pub async fn over(&self, engine: Arc<Engine>) -> Result<Self, EngineError> {
         let session = Self::open(engine, self.watcher.clone()).await?;
+        // A default catalog made anew would hide the tables.
+        let config = self.context.copied_config().with_create_default_catalog_and_schema(false);
         let state = SessionStateBuilder::new_from_existing(session.context.state())
-            .with_config(self.context.state().config().clone())
+            .with_config(config)
             .build();
         let context = SessionContext::new_with_state(state);
         let (dialect, statement_memory) = (self.dialect.clone(), self.statement_memory);

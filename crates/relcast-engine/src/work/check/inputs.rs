@@ -63,11 +63,11 @@ fn one_partition(context: &SessionContext) -> SessionContext {
 }
 
 /// The tables of the source that trees of the model reach.
-fn tables(model: &StoredModel) -> BTreeSet<TableId> {
+fn tables(model: &StoredModel) -> Result<BTreeSet<TableId>, EngineError> {
     let plan = &model.plan;
-    let reached = sample_plan(&plan.schema, plan.entity, &plan.fanout).blocks;
+    let reached = sample_plan(&plan.schema, plan.entity, &plan.fanout)?.blocks;
     let ours = reached.into_iter().map(|block| block.table);
-    ours.filter(|table| table.index() < model.schema.tables.len()).collect()
+    Ok(ours.filter(|table| table.index() < model.schema.tables.len()).collect())
 }
 
 /// A column with the bins that its values fall into.
