@@ -169,13 +169,18 @@ impl Column {
         match self.content {
             // What is not finite is read as NULL.
             Content::Numbers(_) => {
-                "CASE WHEN abs(CAST(\"cell\" AS DOUBLE)) <= 1.7976931348623157e308 \
-                 THEN CAST(\"cell\" AS DOUBLE) END"
+                "CASE WHEN abs(TRY_CAST(\"cell\" AS DOUBLE)) <= 1.7976931348623157e308 \
+                 THEN TRY_CAST(\"cell\" AS DOUBLE) END"
                     .to_owned()
             }
-            Content::Times => "(arrow_cast(\"cell\", 'Int64') - arrow_cast(\"known\", 'Int64')) \
-                 / 86400000000.0"
-                .to_owned(),
+            Content::Times => {
+                let micros = |column: &str| {
+                    format!(
+                        "arrow_cast(arrow_cast(\"{column}\", 'Timestamp(Microsecond, None)'), 'Int64')"
+                    )
+                };
+                format!("({} - {}) / 86400000000.0", micros("cell"), micros("known"))
+            }
             Content::Categories(_) => "CAST(\"cell\" AS VARCHAR)".to_owned(),
             Content::Presence => "\"cell\"".to_owned(),
         }
