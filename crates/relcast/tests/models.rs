@@ -263,3 +263,33 @@ fn a_model_of_a_query_has_nothing_to_submit() {
     assert!(message.contains("trained from a query") && message.contains("hint: "), "{message}");
     assert!(!shop.path().join("out").exists());
 }
+
+#[test]
+fn a_model_of_a_select_is_used_by_every_command_whatever_it_reads() {
+    let shop = shop();
+    let run = |arguments: &[&str]| relcast(shop.path(), &[arguments, &["--db", "."]].concat());
+    for statement in [
+        "CREATE TABLE monthly AS SELECT t.cutoff, c.customer_id, count(o.order_id) = 0 AS label \
+         FROM (SELECT DISTINCT date_trunc('month', ordered_at) AS cutoff FROM orders) t \
+         CROSS JOIN customers c LEFT JOIN orders o ON o.customer_id = c.customer_id \
+         AND o.ordered_at > t.cutoff AND o.ordered_at <= t.cutoff + INTERVAL '30 days' \
+         GROUP BY t.cutoff, c.customer_id",
+        "CREATE MODEL m FOR customers.customer_id AS (SELECT * FROM monthly) \
+         WITH (horizon = '30 days', epochs = 1)",
+    ] {
+        stdout(&run(&["sql", "-c", statement]));
+    }
+    // Of 24 months the last is open when the data end; a window crosses into no other split.
+    let report = json(&run(&["evaluate", "--model", "m", "--format", "json"]));
+    assert_eq!(report["rows"], serde_json::json!({ "train": 760, "val": 80, "test": 80 }));
+    assert_eq!(report["task_type"], "binary_classification");
+    let predict = ["predict", "--model", "m", "--format", "json"];
+    assert_eq!(json(&run(&predict)).as_array().unwrap().len(), 40);
+    let tested = json(&run(&[&predict[..], &["--split", "test"]].concat()));
+    let tested = tested.as_array().unwrap();
+    assert!(tested.len() == 80 && tested.iter().all(|row| row["label"].is_boolean()));
+    let shown = stdout(&run(&["sql", "-c", "DESCRIBE MODEL m"]));
+    assert!(shown.contains("FOR customers.customer_id AS (SELECT * FROM monthly)"), "{shown}");
+    let submit = error(&run(&["evaluate", "--model", "m", "--submit", "out"]), 1);
+    assert!(submit.contains("nothing to submit"), "{submit}");
+}

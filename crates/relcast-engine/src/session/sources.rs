@@ -182,8 +182,8 @@ impl Session {
         let catalogs = self.context.catalog_names();
         let schemas = catalog_of(&self.engine.database).map(|c| c.schema_names());
         let own = ["information_schema".to_owned(), "pg_catalog".to_owned()];
-        let taken = catalogs.into_iter().chain(schemas.into_iter().flatten()).chain(own);
-        match taken.into_iter().any(|other| other.eq_ignore_ascii_case(&name.text)) {
+        let mut taken = catalogs.into_iter().chain(schemas.into_iter().flatten()).chain(own);
+        match taken.any(|other| other.eq_ignore_ascii_case(&name.text)) {
             true => Err(exists(name)),
             false => Ok(()),
         }
