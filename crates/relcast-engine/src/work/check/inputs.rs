@@ -33,7 +33,7 @@ pub(super) async fn check(
     let until = model.cutoffs.train.last().copied().unwrap_or(model.cutoffs.val_timestamp);
     let context = one_partition(context);
     let mut lines = Vec::new();
-    for table in tables(model) {
+    for table in tables(model)? {
         for column in columns(model, table) {
             go_on(stopped)?;
             let name = &model.schema.table(table).name;
