@@ -286,6 +286,23 @@ impl EngineError {
         Some(hint.to_owned())
     }
 
+    /// What is wrong, without its place, and what to do where that can be said.
+    #[must_use]
+    pub fn told(&self) -> (String, Option<String>) {
+        if let Self::Sql { message, hint, .. } = self {
+            return (message.clone(), hint.clone());
+        }
+        let text = self.to_string();
+        let text = match self.place() {
+            Some(place) => text.strip_prefix(&format!("{place}: ")).unwrap_or(&text).to_owned(),
+            None => text,
+        };
+        match (self.hint(), split_hint(&text)) {
+            (Some(hint), _) => (text, Some(hint)),
+            (None, (what, hint)) => (what.to_owned(), hint.map(str::to_owned)),
+        }
+    }
+
     /// Ours, where DataFusion carries an error of ours; else its own in a person's words.
     #[must_use]
     pub fn of_datafusion(error: DataFusionError) -> Self {
@@ -399,9 +416,40 @@ impl From<DataFusionError> for EngineError {
     }
 }
 
+/// Our errors say what is wrong, then, after a semicolon outside of quotes, what to do.
+#[must_use]
+pub fn split_hint(text: &str) -> (&str, Option<&str>) {
+    let mut quoted = false;
+    for (at, character) in text.char_indices() {
+        quoted ^= character == '"';
+        if !quoted && let Some(hint) = text.get(at..).and_then(|rest| rest.strip_prefix("; ")) {
+            return (text.get(..at).unwrap_or(text), Some(hint));
+        }
+    }
+    (text, None)
+}
+
 /// Whether SQLite says that there is no room: in so many words, or that a file of its could not grow
 /// (SQLITE_IOERR_WRITE, SQLITE_IOERR_SHMSIZE).
 fn disk_is_full(error: &EngineError) -> bool {
     let text = error.to_string();
     ["disk is full", "(code: 778)", "(code: 4874)"].iter().any(|said| text.contains(said))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_quoted_is_no_hint() {
+        assert_eq!(
+            split_hint("no table \"a; b\"; did you mean \"c\"?"),
+            ("no table \"a; b\"", Some("did you mean \"c\"?"))
+        );
+        assert_eq!(split_hint("no model \"x; y\""), ("no model \"x; y\"", None));
+        let message =
+            "Cannot cast string '1'; DROP MODEL churn; --' to value of Int64 type".to_owned();
+        let error = EngineError::Sql { at: None, message: message.clone(), hint: None };
+        assert_eq!(error.told(), (message, None));
+    }
 }

@@ -18,7 +18,7 @@ pub mod work;
 
 pub use artefact::Artefact;
 pub use engine::Engine;
-pub use error::EngineError;
+pub use error::{EngineError, split_hint};
 pub use home::{Home, ModelLock, check_model_name};
 pub use json_rows::{Row, rows_as_json};
 pub use registry::{ModelVersion, NewVersion, Origin, Registry};

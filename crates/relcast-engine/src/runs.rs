@@ -167,7 +167,10 @@ impl Registry {
         work: impl AsyncFnOnce(RunId) -> Result<(i64, T), EngineError>,
     ) -> Result<T, EngineError> {
         let run = self.start_run(kind, model).await?;
-        match work(run).await {
+        let given_up = GivenUp(Some((self.clone(), run)));
+        let ended = work(run).await;
+        given_up.forget();
+        match ended {
             Ok((version, result)) => {
                 self.finish_run(run, Ok(version)).await?;
                 Ok(result)
@@ -197,6 +200,30 @@ impl Registry {
     pub async fn all_runs(&self) -> Result<Vec<Run>, EngineError> {
         let rows = sqlx::query("SELECT * FROM runs ORDER BY run_id").fetch_all(self.pool()).await;
         rows.and_then(|rows| rows.iter().map(read_run).collect()).map_err(self.failed())
+    }
+}
+
+/// Marks a run as failed when nobody waits for it any more and it is dropped unfinished.
+struct GivenUp(Option<(Registry, RunId)>);
+
+impl GivenUp {
+    fn forget(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        let Some((registry, run)) = self.0.take() else { return };
+        // Without a runtime the process is ending, and the run counts as interrupted.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let stopped = EngineError::Stopped.to_string();
+                if let Err(error) = registry.finish_run(run, Err(&stopped)).await {
+                    tracing::warn!("cannot record that a run was stopped: {error}");
+                }
+            });
+        }
     }
 }
 

@@ -24,17 +24,7 @@ pub(crate) struct Told {
 
 /// What is told of an error of a statement of `text`.
 pub(crate) fn told(error: &EngineError, text: &str) -> Told {
-    let told = error.to_string();
-    let message = match error.place() {
-        Some(place) => told.strip_prefix(&format!("{place}: ")).unwrap_or(&told).to_owned(),
-        None => told,
-    };
-    // Our errors say what is wrong, then, after a semicolon, what to do.
-    let (message, hint) = match (error.hint(), message.split_once("; ")) {
-        (Some(hint), _) => (message.clone(), Some(hint)),
-        (None, Some((what, hint))) => (what.to_owned(), Some(hint.to_owned())),
-        (None, None) => (message.clone(), None),
-    };
+    let (message, hint) = error.told();
     let position = error.place().map(|place| position(text, place));
     Told { code: code(error), message, hint, position }
 }

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::connection::{Connection, Running};
 use crate::errors::fatal;
 use crate::live::{Live, LiveSession};
+use crate::measure::{Open, Protocol};
 use crate::notices::Notices;
 use crate::postgres::PostgresDialect;
 use crate::prepared::Preparer;
@@ -186,6 +187,7 @@ impl Server {
         manager: Arc<ConnectionManager>,
         stop: &CancellationToken,
     ) -> Result<(), ServeError> {
+        let _counted = Open::new(Protocol::Postgres);
         let connection = Arc::new(self.connection().await?);
         let users = self.options.users.clone();
         let handlers = Handlers { connection: connection.clone(), users, manager, has_place };

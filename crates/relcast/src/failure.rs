@@ -5,7 +5,7 @@ use std::fmt;
 use datafusion::error::DataFusionError;
 use relcast_catalog::CatalogError;
 use relcast_connect::ConnectError;
-use relcast_engine::EngineError;
+use relcast_engine::{EngineError, split_hint};
 use relcast_query::{Place, QueryError};
 
 /// Why a command failed, and what to do about it.
@@ -41,10 +41,8 @@ impl Failure {
 
     /// Our errors say what is wrong, then, after a semicolon, what to do.
     pub fn split(text: &str) -> Self {
-        match text.split_once("; ") {
-            Some((message, hint)) => Self::new(message).with_hint(hint),
-            None => Self::new(text),
-        }
+        let (message, hint) = split_hint(text);
+        Self { hint: hint.map(str::to_owned), ..Self::new(message) }
     }
 }
 
@@ -91,10 +89,14 @@ impl From<EngineError> for Failure {
             EngineError::InText { source, text } => Self::of_query(&source, &text),
             EngineError::Query(error) => error.into(),
             EngineError::Write(error) => error.into(),
-            _ => match error.hint() {
-                Some(hint) => Self::new(error.to_string()).with_hint(hint),
-                None => Self::split(&error.to_string()),
-            },
+            _ => {
+                let (message, hint) = error.told();
+                let message = match error.place() {
+                    Some(place) => format!("{place}: {message}"),
+                    None => message,
+                };
+                Self { hint, ..Self::new(message) }
+            }
         }
     }
 }

@@ -108,6 +108,12 @@ async fn a_training_that_is_cancelled_ends_at_once_and_leaves_nothing() {
     assert_eq!(error.code(), Some(&SqlState::QUERY_CANCELED), "{error}");
     let models = client.query("SELECT * FROM relcast.models", &[]).await.unwrap();
     assert!(models.is_empty());
+    let runs = "SELECT count(*) FROM relcast.runs WHERE status = 'failed'";
+    let asked = Instant::now();
+    while client.query_one(runs, &[]).await.unwrap().get::<_, i64>(0) != 1 {
+        assert!(asked.elapsed() < Duration::from_secs(10), "the run is not on record as failed");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     // Whoever trained it holds no lock any more.
     client.batch_execute(&served.create_model()).await.unwrap();
 }
