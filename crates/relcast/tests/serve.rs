@@ -71,7 +71,12 @@ async fn an_error_has_its_code_its_place_and_a_hint_and_the_session_goes_on() {
         ("DROP TABLE customers", SqlState::READ_ONLY_SQL_TRANSACTION, None, Some("INSERT")),
         ("CHECK MODEL nothing", SqlState::UNDEFINED_OBJECT, None, None),
         ("EXPLAIN MODEL nothing", SqlState::UNDEFINED_OBJECT, None, None),
-        ("EVALUATE MODEL nothing AS OF '2021-01-01'", SqlState::FEATURE_NOT_SUPPORTED, None, None),
+        (
+            "PREDICT LIST_DISTINCT(orders.customer_id, 0, 30, days) RANK TOP 3 FOR EACH customers.customer_id",
+            SqlState::FEATURE_NOT_SUPPORTED,
+            None,
+            None,
+        ),
     ] {
         for error in
             [client.simple_query(sql).await.unwrap_err(), client.query(sql, &[]).await.unwrap_err()]
