@@ -162,7 +162,7 @@ async fn semantic_types_can_be_inferred_from_what_is_known_at_a_moment() {
         let database = database(folder.path()).await;
         let catalog = load(&database, None).await.unwrap();
         let schema = catalog.schema_known_at(&database, until).await.unwrap();
-        let of = |schema: &relcast_catalog::Schema| {
+        let of = |schema: &Schema| {
             schema.tables[0].columns.iter().map(|c| c.semantic).collect::<Vec<_>>()
         };
         types.push((of(&schema), of(&catalog.schema)));

@@ -93,7 +93,7 @@ pub async fn open_with(db: &str, options: &OpenOptions) -> Result<Database, Conn
     let files = table_files(directory)?;
     // Taken first: what is written while we read counts as a change.
     let stamps = stamps(&files)?;
-    let context = session(options)?;
+    let context = session(options, Tables::of_files(files.clone()))?;
     for (table, path) in &files {
         register(&context, table, path).await?;
     }
@@ -131,7 +131,7 @@ fn refuse_servers(db: &str) -> Result<(), ConnectError> {
 }
 
 /// A session as all of relcast expects it.
-fn session(options: &OpenOptions) -> Result<SessionContext, ConnectError> {
+fn session(options: &OpenOptions, tables: Tables) -> Result<SessionContext, ConnectError> {
     let mut config = SessionConfig::new().with_information_schema(true);
     if let Some(threads) = options.threads {
         config = config.with_target_partitions(threads.max(1));
@@ -144,7 +144,7 @@ fn session(options: &OpenOptions) -> Result<SessionContext, ConnectError> {
         (settings.catalog.default_catalog.clone(), settings.catalog.default_schema.clone());
     let context = SessionContext::new_with_config(config);
     if let Some(catalog) = context.catalog(&catalog) {
-        catalog.register_schema(&schema, Arc::new(Tables::default()))?;
+        catalog.register_schema(&schema, Arc::new(tables))?;
     }
     Ok(context)
 }

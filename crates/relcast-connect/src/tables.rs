@@ -1,6 +1,8 @@
 //! The tables of a session by name, exactly or in any case.
 
 use std::any::Any;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -8,14 +10,33 @@ use datafusion::catalog::{MemorySchemaProvider, SchemaProvider, TableProvider};
 use datafusion::datasource::{TableType, ViewTable};
 use datafusion::error::{DataFusionError, Result};
 
+use crate::error::ConnectError;
+
 /// Tables by name. A name that no table has falls back to the one table whose name differs in case
 /// alone.
 #[derive(Debug, Default)]
 pub struct Tables {
     exact: MemorySchemaProvider,
+    /// The files of those that are read from one.
+    files: BTreeMap<String, PathBuf>,
 }
 
 impl Tables {
+    /// No tables yet; those of these names will be read from these files.
+    pub(crate) fn of_files(files: BTreeMap<String, PathBuf>) -> Self {
+        Self { files, ..Self::default() }
+    }
+
+    /// Refuses a table whose file went away since it was opened: it would read as an empty one.
+    fn check_there(&self, name: &str) -> Result<()> {
+        let Some(file) = self.files.get(name).filter(|file| !file.is_file()) else { return Ok(()) };
+        Err(DataFusionError::External(Box::new(ConnectError::Unreadable {
+            file: file.clone(),
+            reason: "it has gone since the database was opened".to_owned(),
+            hint: "put it back",
+        })))
+    }
+
     /// The name of the table that `name` means.
     fn find(&self, name: &str) -> Option<String> {
         if self.exact.table_exist(name) {
@@ -37,7 +58,10 @@ impl SchemaProvider for Tables {
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
         match self.find(name) {
-            Some(name) => self.exact.table(&name).await,
+            Some(name) => {
+                self.check_there(&name)?;
+                self.exact.table(&name).await
+            }
             None => Ok(None),
         }
     }
@@ -45,7 +69,7 @@ impl SchemaProvider for Tables {
     /// What the source holds and what SQL created is read through a plan, but is no view to those
     /// who look.
     async fn table_type(&self, name: &str) -> Result<Option<TableType>> {
-        let Some(table) = self.table(name).await? else { return Ok(None) };
+        let Some(table) = self.exact.table(name).await? else { return Ok(None) };
         let is_view = (table.as_ref() as &dyn Any).is::<ViewTable>();
         Ok(Some(if is_view { TableType::View } else { TableType::Base }))
     }

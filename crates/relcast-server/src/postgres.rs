@@ -44,10 +44,12 @@ fn without_regproc(sql: &str) -> Cow<'_, str> {
         return Cow::Borrowed(sql);
     };
     let is_regproc = |token: &Token| matches!(token, Token::Word(word) if word.value.eq_ignore_ascii_case("regproc"));
+    let tokens: Vec<Token> =
+        tokens.into_iter().filter(|token| !matches!(token, Token::Whitespace(_))).collect();
     let mut text = String::new();
     let mut rest = tokens.as_slice();
     while let Some((token, after)) = rest.split_first() {
-        text.push_str(&token.to_string());
+        text.push_str(&format!("{token} "));
         let is_text = matches!(token, Token::SingleQuotedString(_));
         rest = match after {
             [Token::DoubleColon, name, after @ ..] if is_text && is_regproc(name) => after,
@@ -85,9 +87,13 @@ mod tests {
 
     #[test]
     fn functions_are_told_by_their_names() {
-        let sql = "SELECT 1 FROM t WHERE typinput = 'array_in'::regproc AND a = 'b'::text";
-        let expected = "SELECT 1 FROM t WHERE typinput = 'array_in' AND a = 'b'::text";
-        assert_eq!(without_regproc(sql), expected);
+        for sql in [
+            "SELECT 1 FROM t WHERE typinput = 'array_in'::regproc AND a = 'b'::text",
+            "SELECT 1 FROM t WHERE typinput = 'array_in' :: regproc AND a = 'b' :: text",
+        ] {
+            let expected = "SELECT 1 FROM t WHERE typinput = 'array_in' AND a = 'b' :: text ";
+            assert_eq!(without_regproc(sql), expected);
+        }
         assert_eq!(without_regproc("SELECT 1"), "SELECT 1");
     }
 }

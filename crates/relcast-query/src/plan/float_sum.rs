@@ -151,6 +151,7 @@ impl Accumulator for Terms {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use datafusion::arrow::array::{Float64Array, Int64Array, RecordBatch};
+    use datafusion::arrow::compute::concat_batches;
     use datafusion::datasource::MemTable;
     use datafusion::prelude::{SessionConfig, SessionContext};
 
@@ -170,7 +171,7 @@ mod tests {
         let table = MemTable::try_new(batches[0][0].schema(), batches).unwrap();
         context.register_table("t", Arc::new(table)).unwrap();
         let rows = context.sql(sql).await.unwrap().collect().await.unwrap();
-        let rows = datafusion::arrow::compute::concat_batches(&rows[0].schema(), &rows).unwrap();
+        let rows = concat_batches(&rows[0].schema(), &rows).unwrap();
         let cell = |column: &ArrayRef| ScalarValue::try_from_array(column, 0).unwrap();
         rows.columns().iter().map(cell).collect()
     }

@@ -286,7 +286,7 @@ impl Reader<'_> {
             |w| format!("({w} IS NULL OR {w} < 0 OR {w} > 1.7976931348623157E308)"),
         );
         let sql = format!(
-            "SELECT {}, {}, {}, {}, {}, {} {}",
+            "SELECT {} AS a, {} AS b, {} AS c, {} AS d, {} AS e, {} AS f {}",
             count(&complete),
             count(&format!("{cutoff} IS NULL")),
             count(&format!("{cutoff} IS NOT NULL AND {label} IS NULL")),

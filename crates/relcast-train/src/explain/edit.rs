@@ -182,7 +182,7 @@ mod tests {
             links: vec![link(1), link(2)],
             ..Schema::default()
         };
-        SamplePlan::new(&schema, TableId(0), &[9, 9], Strategy::MostRecent, None)
+        SamplePlan::new(&schema, TableId(0), &[9, 9], Strategy::MostRecent, None).unwrap()
     }
 
     /// Two seeds; the first has two rows, of which the second has two of its own.

@@ -62,7 +62,8 @@ impl Served {
             }
         };
         let pg = after("listening at ", ": ");
-        let mut http = after("HTTP at http://", ";");
+        let scheme = if more.contains(&"--tls-cert") { "https" } else { "http" };
+        let mut http = after(&format!("HTTP at {scheme}://"), ";");
         // A full pipe would hold the server up.
         std::thread::spawn(move || lines.for_each(drop));
         if http.ip().is_unspecified() {
@@ -113,7 +114,7 @@ impl Served {
 
     /// Begins a training that would take hours, on a connection of its own.
     pub fn begin_long_training(&self) -> TcpStream {
-        let sql = format!("CREATE MODEL churn AS {QUERY} WITH (epochs = 100000)");
+        let sql = format!("CREATE MODEL churn AS {QUERY} WITH (epochs = 10000)");
         let body = json!({ "sql": sql }).to_string();
         let mut stream = TcpStream::connect(self.http).unwrap();
         write!(

@@ -108,7 +108,7 @@ fn an_error_has_its_code_its_place_and_a_hint() {
         ),
         ("PREDICT USING MODEL nothing", 404, "42704", None, ""),
         ("DROP TABLE customers", 400, "25006", None, "INSERT"),
-        ("CHECK MODEL nothing", 501, "0A000", None, ""),
+        ("CHECK MODEL nothing", 404, "42704", None, ""),
         ("SELECT 1; SELECT 2", 400, "42601", None, "requests of their own"),
         ("", 400, "42601", None, ""),
         ("SET statement_timeout = 5", 501, "0A000", None, "Postgres"),
