@@ -169,18 +169,14 @@ impl Registry {
         let run = self.start_run(kind, model).await?;
         let given_up = GivenUp(Some((self.clone(), run)));
         let ended = work(run).await;
+        let recorded = match &ended {
+            Ok((version, _)) => self.finish_run(run, Ok(*version)).await,
+            Err(error) => self.finish_run(run, Err(&error.to_string())).await,
+        };
         given_up.forget();
-        match ended {
-            Ok((version, result)) => {
-                self.finish_run(run, Ok(version)).await?;
-                Ok(result)
-            }
-            Err(error) => {
-                // The error that is told is the first one, whether or not it can be recorded.
-                let _ = self.finish_run(run, Err(&error.to_string())).await;
-                Err(error)
-            }
-        }
+        // The error that is told is the first one, whether or not it can be recorded.
+        let (_, result) = ended?;
+        recorded.map(|()| result)
     }
 
     /// The runs of a model, oldest first; they outlive its versions.

@@ -133,10 +133,11 @@ async fn the_select_runs_again_when_its_model_is_trained_anew_and_by_other_proce
     let create = "CREATE MODEL m FOR customers.customer_id AS (SELECT * FROM marks)";
     asked.run(&format!("{create} {options}")).await;
     let before = asked.property("m", "label_rows").await;
-    asked.run(&format!(
-        "INSERT INTO marks SELECT * FROM ({select}) WHERE customer_id > 300 AND customer_id <= 600"
-    ))
-    .await;
+    asked
+        .run(&format!(
+            "CREATE OR REPLACE TABLE marks AS SELECT * FROM ({select}) WHERE customer_id <= 600"
+        ))
+        .await;
     asked.run("REFRESH MODEL m").await;
     let after = asked.property("m", "label_rows").await;
     assert_ne!(before, after);

@@ -75,7 +75,7 @@ async fn a_source_that_goes_away_is_an_error_and_the_session_goes_on() {
     assert_eq!(asked.count(NOTES).await, 300);
     fs::remove_file(world.attached.join("notes.parquet")).unwrap();
     let error = asked.error("SELECT sum(stars) FROM extra.notes").await;
-    assert!(error.contains("source \"extra\": the file of table \"notes\" is gone"), "{error}");
+    assert!(error.contains("notes.parquet: it has gone"), "{error}");
     assert_eq!(asked.count("SELECT count(*) FROM extra.others").await, 300);
 
     fs::remove_dir_all(&world.attached).unwrap();

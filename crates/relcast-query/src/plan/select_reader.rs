@@ -243,7 +243,7 @@ impl Reader<'_> {
         Some(format!("columns of the SELECT that are not used: {}{hint}", unused.join(", ")))
     }
 
-    fn from_sql(&self, found: &Found, join: &str) -> String {
+    fn joined_sql(&self, found: &Found, join: &str) -> String {
         format!(
             "FROM (\n{}\n) AS r {join} JOIN {} AS e ON {}",
             self.sql,
@@ -267,7 +267,7 @@ impl Reader<'_> {
             "SELECT {cutoff} AS \"cutoff\", {}, {value} AS \"label\"{}\n{}\nWHERE {cutoff} IS NOT NULL AND {label} IS NOT NULL",
             key.join(", "),
             weight.unwrap_or_default(),
-            self.from_sql(found, "INNER")
+            self.joined_sql(found, "INNER")
         )
     }
 
@@ -293,7 +293,7 @@ impl Reader<'_> {
             count(&format!("{cutoff} IS NOT NULL AND {label} IS NOT NULL AND {entity} IS NULL")),
             count(&format!("{complete} AND {other_numbers}")),
             count(&format!("{complete} AND {no_weight}")),
-            self.from_sql(found, "LEFT")
+            self.joined_sql(found, "LEFT")
         );
         let row = self.run(&sql, "counting the rows of the SELECT").await?;
         let counts = Counts {

@@ -82,7 +82,7 @@ impl Running {
                 let hint = format!("add a LIMIT, or send the header accept: {ARROW}");
                 return Err(HttpError::new("54000", message).with_hint(hint));
             }
-            rows.extend(rows_as_json(&[batch]).map_err(failed)?);
+            rows.extend(rows_as_json(&[batch]).map_err(|error| failed(&error))?);
         }
         Ok(Rows { columns, rows, notices: self.notices() })
     }
@@ -90,7 +90,7 @@ impl Running {
     /// The rows as a stream of Arrow, sent as they are computed; the schema carries `about`.
     pub(super) fn stream(self, about: &[(&str, String)]) -> Result<Response, HttpError> {
         let writer = Writer::try_new(Vec::new(), &described(&self.schema, about));
-        let writer = Some(writer.map_err(failed)?);
+        let writer = Some(writer.map_err(|error| failed(&error))?);
         let chunks = stream::try_unfold((self, writer), |(rows, writer)| async move {
             let Some(writer) = writer else { return Ok(None) };
             let sent = next_chunk(rows, writer).await;
@@ -121,7 +121,7 @@ fn described(schema: &SchemaRef, about: &[(&str, String)]) -> Schema {
     Schema::new_with_metadata(schema.fields().clone(), metadata)
 }
 
-fn failed(error: ArrowError) -> HttpError {
+fn failed(error: &ArrowError) -> HttpError {
     HttpError::new("XX000", format!("cannot tell the rows: {error}"))
 }
 

@@ -56,6 +56,9 @@ enum Value {
     Text(String),
 }
 
+/// Cells with the predictions for their entities, and whether the cells are ages.
+type Predicted = (Vec<(Value, f64)>, bool);
+
 impl Explainer<'_> {
     /// Cohorts of the most important columns of `ranked` that have ranges; `whole` are the
     /// predictions for the trees `all`.
@@ -97,7 +100,7 @@ impl Explainer<'_> {
         feature: &Feature,
         all: &[Grown],
         scores: &[f64],
-    ) -> Result<Option<(Vec<(Value, f64)>, bool)>, TrainError> {
+    ) -> Result<Option<Predicted>, TrainError> {
         let (Some(reading), Some(cell)) = (self.reading(feature)?, &feature.cell) else {
             return Ok(None);
         };

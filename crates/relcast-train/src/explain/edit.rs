@@ -153,6 +153,7 @@ impl HostBatch {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use relcast_catalog::{KnownFrom, Link, Schema, Table, TableId};
     use relcast_sampler::Strategy;

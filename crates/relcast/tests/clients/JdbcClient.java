@@ -124,7 +124,7 @@ public class JdbcClient {
     }
 
     static void cancels(Connection connection) throws Exception {
-        String endless = "CREATE MODEL endless AS " + QUERY + " WITH (epochs = 10000)";
+        String endless = "CREATE MODEL endless AS " + QUERY + " WITH (epochs = 10000, batch_size = 1)";
         try (Statement statement = connection.createStatement()) {
             statement.setQueryTimeout(2);
             same("57014", refused(() -> statement.execute(endless)).getSQLState());

@@ -150,7 +150,9 @@ fn a_reader_predicts_and_trains_nothing_and_nobody_sees_a_password() {
     let written = "SELECT count(*) FROM pg_proc WHERE prosrc LIKE '%secret%'";
     assert_eq!(cluster.sql("postgres", written).unwrap(), "0");
 
-    let long = format!("SELECT * FROM relcast.train('long', $${QUERY} WITH (epochs = 10000)$$)");
+    let long = format!(
+        "SELECT * FROM relcast.train('long', $${QUERY} WITH (epochs = 10000, batch_size = 1)$$)"
+    );
     std::thread::scope(|scope| {
         let training = scope.spawn(|| cluster.sql("postgres", &long));
         let running = "SELECT count(*), count(*) FILTER (WHERE query LIKE '%anas secret%')

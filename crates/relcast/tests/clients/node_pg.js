@@ -67,7 +67,7 @@ async function failsWell(client) {
 }
 
 async function cancels(client) {
-    const query = new Query(`CREATE MODEL endless AS ${QUERY} WITH (epochs = 10000)`);
+    const query = new Query(`CREATE MODEL endless AS ${QUERY} WITH (epochs = 10000, batch_size = 1)`);
     const ended = new Promise((resolve) => {
         query.on("error", resolve);
         query.on("end", () => resolve(undefined));

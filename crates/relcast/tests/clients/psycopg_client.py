@@ -108,7 +108,7 @@ def cancels(connection):
     canceller = threading.Thread(target=cancel)
     canceller.start()
     try:
-        connection.execute(f"CREATE MODEL endless AS {QUERY} WITH (epochs = 10000)")
+        connection.execute(f"CREATE MODEL endless AS {QUERY} WITH (epochs = 10000, batch_size = 1)")
     except errors.QueryCanceled:
         assert time.monotonic() - asked[0] < 3
     else:

@@ -92,7 +92,7 @@ def cancels():
         canceller = threading.Thread(target=cancel)
         canceller.start()
         try:
-            connection.execute(text(f"CREATE MODEL endless AS {QUERY} WITH (epochs = 10000)"))
+            connection.execute(text(f"CREATE MODEL endless AS {QUERY} WITH (epochs = 10000, batch_size = 1)"))
         except exc.OperationalError as error:
             assert error.orig.sqlstate == "57014", error
             assert time.monotonic() - asked[0] < 3

@@ -109,7 +109,7 @@ fn references(part: &Value) -> Vec<String> {
 #[test]
 fn a_statement_may_take_so_long_and_no_longer() {
     let served = Served::start(&["--statement-timeout", "2s"]);
-    let long = format!("CREATE MODEL churn AS {QUERY} WITH (epochs = 10000)");
+    let long = format!("CREATE MODEL churn AS {QUERY} WITH (epochs = 10000, batch_size = 1)");
     assert_eq!(served.sql(&long).failure(), (504, "57014".to_owned()));
     assert_eq!(served.get("/v1/models").json(), json!({ "models": [] }));
     assert_eq!(served.sql("SELECT 1 AS a").json()["rows"], json!([{"a": 1}]));
