@@ -60,15 +60,6 @@ impl Source {
         EngineError::Sql { at: None, message, hint: None }
     }
 
-    /// Refuses a table whose file went away since it was opened: it would read as an empty one.
-    fn check_there(&self, name: &str) -> Result<(), EngineError> {
-        let there = table_names(&self.path).map_err(|error| self.failed(&error))?;
-        if there.iter().any(|table| table.to_lowercase() == name.to_lowercase()) {
-            return Ok(());
-        }
-        Err(self.failed(&format!("the file of table \"{name}\" is gone; put it back")))
-    }
-
     /// Why the source cannot be read, if it cannot; no table is opened.
     fn gone(&self) -> Option<String> {
         let error = table_names(&self.path).err()?;
@@ -87,11 +78,7 @@ impl SchemaProvider for Source {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
-        let found = self.tables().await?.table(name).await?;
-        if found.is_some() {
-            self.check_there(name)?;
-        }
-        Ok(found)
+        self.tables().await?.table(name).await
     }
 
     fn table_exist(&self, name: &str) -> bool {
