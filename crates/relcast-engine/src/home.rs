@@ -3,10 +3,13 @@
 //! Owns the folder's layout and the lock that lets one process at a time write a model.
 //! Promises that an opened home can be written to, and that a lock never outlives its process.
 
+use std::cmp::Reverse;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
+
+use relcast_graph::META;
 
 use crate::error::EngineError;
 
@@ -19,6 +22,8 @@ const UNFINISHED: &str = ".unfinished-";
 const UNFINISHED_TABLE: &str = ".relcast-";
 /// The first letters of a checkpoint's name.
 const CHECKPOINT: &str = "checkpoint-";
+/// How many graphs are kept.
+const KEPT_GRAPHS: usize = 32;
 
 /// A home folder that exists and can be written to.
 #[derive(Debug, Clone)]
@@ -88,6 +93,22 @@ impl Home {
     #[must_use]
     pub fn graph(&self, fingerprint: &str) -> PathBuf {
         self.path.join("graph").join(fingerprint)
+    }
+
+    /// Notes that a graph is in use, and removes those beyond [`KEPT_GRAPHS`] that were not used for
+    /// longest and that nobody has open: each query and moment has one of its own.
+    pub(crate) fn graph_used(&self, directory: &Path) {
+        let noted = File::open(directory).and_then(|folder| folder.set_modified(SystemTime::now()));
+        if let Err(error) = noted {
+            tracing::debug!("cannot note that {} is in use: {error}", directory.display());
+        }
+        let used = |path: &PathBuf| path.metadata().and_then(|meta| meta.modified()).ok();
+        let mut graphs = entries(&self.path.join("graph"));
+        graphs.retain(|path| path != directory && !starts_with(path, UNFINISHED));
+        graphs.sort_by_cached_key(|path| Reverse(used(path)));
+        let beyond = graphs.into_iter().skip(KEPT_GRAPHS - 1);
+        let closed: Vec<PathBuf> = beyond.filter(|graph| !is_open(graph)).collect();
+        sweep_unless_locked(&closed, &self.graph_lock());
     }
 
     /// The file that the process of a run holds locked.
@@ -235,6 +256,12 @@ fn sweep_unless_locked(left: &[PathBuf], lock: &Path) {
     {
         left.iter().for_each(|path| remove(path));
     }
+}
+
+/// Whether some process has the graph in this folder open.
+fn is_open(graph: &Path) -> bool {
+    let tried = File::open(graph.join(META)).map(|meta| meta.try_lock());
+    matches!(tried, Ok(Err(_)))
 }
 
 /// Removes a file or a folder; where that fails, it is told.
@@ -400,6 +427,33 @@ mod tests {
         assert!(graph.exists() && artefact.exists() && table.exists());
         home.drop_checkpoints(&lock);
         assert!(artefact.exists() && !checkpoint.exists());
+    }
+
+    #[test]
+    fn the_graphs_used_last_are_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let home = Home::open(directory.path()).unwrap();
+        let graphs: Vec<PathBuf> = (0..40).map(|n| home.graph(&n.to_string())).collect();
+        for (age, graph) in graphs.iter().enumerate() {
+            fs::create_dir(graph).unwrap();
+            fs::write(graph.join(META), "whole").unwrap();
+            let used = SystemTime::now() - Duration::from_secs(1000 + age as u64);
+            File::open(graph).unwrap().set_modified(used).unwrap();
+        }
+        let open = File::open(graphs[37].join(META)).unwrap();
+        open.lock_shared().unwrap();
+        home.graph_used(&graphs[39]);
+        let kept: Vec<bool> = graphs.iter().map(|graph| graph.exists()).collect();
+        let expected: Vec<bool> =
+            (0..40).map(|n| n < KEPT_GRAPHS - 1 || n == 37 || n == 39).collect();
+        assert_eq!(kept, expected);
+
+        // A process that may be opening one holds the lock.
+        let opening = open_lock_file(&home.graph_lock()).unwrap();
+        opening.lock_shared().unwrap();
+        fs::create_dir(&graphs[35]).unwrap();
+        home.graph_used(&graphs[39]);
+        assert_eq!(entries(&directory.path().join("graph")).len(), KEPT_GRAPHS + 2);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The graph as it is read: slices over mapped files.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -22,6 +23,8 @@ use crate::snapshot::{GraphReport, META, Meta, name};
 #[derive(Debug)]
 pub struct TemporalGraph {
     directory: PathBuf,
+    /// Locked while columns may still be read.
+    _in_use: File,
     meta: Meta,
     tables: Vec<Rows>,
     links: Vec<Edges>,
@@ -45,17 +48,22 @@ struct Edges {
 
 impl TemporalGraph {
     /// Maps the snapshot in `directory` and checks times, hashes and links against their
-    /// checksums; a column is checked when it is first read.
+    /// checksums; a column is checked when it is first read. Until it is dropped the graph holds
+    /// [`META`] locked for sharing: whoever can lock it alone may remove the snapshot.
     ///
     /// # Errors
     /// If there is none, it is damaged, or of another version.
     pub fn open(directory: &Path) -> Result<Arc<Self>, GraphError> {
+        let path = directory.join(META);
+        let in_use = File::open(&path)
+            .and_then(|file| file.lock_shared().map(|()| file))
+            .map_err(GraphError::file(&path))?;
         let meta = Meta::read(directory)?;
         if meta.report.tables.len() != meta.schema.tables.len()
             || meta.report.links.len() != meta.schema.links.len()
         {
             let reason = "the report is not that of the schema";
-            return Err(GraphError::damaged(&directory.join(META), reason));
+            return Err(GraphError::damaged(&path, reason));
         }
         let ids: Vec<TableId> = (0u32..).map(TableId).take(meta.schema.tables.len()).collect();
         let tables = ids
@@ -67,7 +75,8 @@ impl TemporalGraph {
             .into_par_iter()
             .map(|id| Edges::open(directory, &meta, id))
             .collect::<Result<Vec<_>, GraphError>>()?;
-        Ok(Arc::new(Self { directory: directory.to_owned(), meta, tables, links }))
+        let directory = directory.to_owned();
+        Ok(Arc::new(Self { directory, _in_use: in_use, meta, tables, links }))
     }
 
     /// The schema that was read into the graph.

@@ -20,7 +20,7 @@ pub use edge::{Direction, EdgeType};
 pub use error::GraphError;
 pub use graph::TemporalGraph;
 pub use hash::key_hashes;
-pub use snapshot::{GraphReport, LinkReport, TableReport};
+pub use snapshot::{GraphReport, LinkReport, META, TableReport};
 
 /// The known time of a row that is always known.
 pub const STATIC_TIME: i64 = i64::MIN;

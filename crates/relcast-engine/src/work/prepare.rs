@@ -270,6 +270,7 @@ impl Prepared {
         let writing = home.writing_graphs().await?;
         let graph = open_graph(&session, &schema, &directory).await?;
         drop(writing);
+        home.graph_used(&directory);
         let examples = SplitExamples {
             train: examples(&graph, &plan, &task, &splits.train)?,
             validation: examples(&graph, &plan, &task, &splits.validation)?,
