@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use relcast_graph::META;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::EngineError;
 
@@ -132,6 +133,12 @@ impl Home {
     /// Says, until it is dropped, that this process may be writing tables that SQL created.
     pub(crate) async fn writing_tables(&self) -> Result<File, EngineError> {
         lock(&self.tables_lock(), File::lock_shared).await
+    }
+
+    /// Until it is dropped, nobody else writes the table in the file at `path`.
+    pub(crate) async fn lock_table(&self, path: &Path) -> Result<File, EngineError> {
+        let name = format!("table {:016x}.lock", xxh3_64(path.as_os_str().as_encoded_bytes()));
+        lock(&self.locks().join(name), File::lock).await
     }
 
     /// Where the checkpoint of a training of `model` lies; its folder is made.

@@ -1,6 +1,8 @@
 //! Tables that SQL created: Parquet files of the home folder, one folder per database.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::compute::cast;
@@ -54,6 +56,10 @@ async fn register(context: &SessionContext, name: &str, path: &Path) -> Result<(
     Ok(())
 }
 
+fn row_count(batches: &[RecordBatch]) -> usize {
+    batches.iter().map(RecordBatch::num_rows).sum()
+}
+
 impl Session {
     /// `CREATE TABLE t AS …`
     pub(super) async fn create_table(
@@ -61,87 +67,128 @@ impl Session {
         create: CreateMemoryTable,
     ) -> Result<Answer, EngineError> {
         let name = self.own_name(&create.name)?;
-        if self.context.table_exist(TableReference::bare(name.as_str()))? {
-            if create.if_not_exists {
-                self.watcher.notice(&format!("table \"{name}\" exists already: nothing is done"));
-                return Ok(Answer::done("CREATE TABLE"));
-            }
-            if !create.or_replace || !self.file(&name).exists() {
-                return Err(EngineError::TableExists { table: name });
-            }
+        if !self.may_create(&name, &create)? {
+            return Ok(Answer::done("CREATE TABLE"));
         }
-        let rows = self.write(&name, create.input.as_ref().clone(), None).await?;
-        Ok(Answer::done(&format!("SELECT {rows}")))
+        let batches = self.computed(create.input.as_ref().clone()).await?;
+        let _alone = self.lock_table(&name).await?;
+        // Somebody else may have created it while the rows were computed.
+        if !self.may_create(&name, &create)? {
+            return Ok(Answer::done("CREATE TABLE"));
+        }
+        let path = self.file(&name);
+        let is_new = !path.exists();
+        self.write(&path, &batches).await?;
+        if let Err(error) = register(&self.context, &name, &path).await {
+            if is_new {
+                std::fs::remove_file(&path).map_err(EngineError::file("remove", &path))?;
+            }
+            return Err(error);
+        }
+        Ok(Answer::done(&format!("SELECT {}", row_count(&batches))))
+    }
+
+    /// Whether the table is to be created: it is not there, or is to be replaced.
+    fn may_create(&self, name: &str, create: &CreateMemoryTable) -> Result<bool, EngineError> {
+        if !self.context.table_exist(TableReference::bare(name))? {
+            return Ok(true);
+        }
+        if create.if_not_exists {
+            self.watcher.notice(&format!("table \"{name}\" exists already: nothing is done"));
+            return Ok(false);
+        }
+        if !create.or_replace || !self.file(name).exists() {
+            return Err(EngineError::TableExists { table: name.to_owned() });
+        }
+        Ok(true)
     }
 
     /// `INSERT INTO t …`
     pub(super) async fn insert(&self, insert: DmlStatement) -> Result<Answer, EngineError> {
-        let name = self.own_name(&insert.table_name)?;
-        if !self.file(&name).exists() {
-            return Err(EngineError::ReadOnly { table: name });
-        }
+        let name = self.created_name(&insert.table_name)?;
+        let inserted = self.computed(insert.input.as_ref().clone()).await?;
+        let rows = row_count(&inserted);
+        let _alone = self.lock_table(&name).await?;
+        // What stands there now, and not when the statement was planned.
         let table = self.context.table(TableReference::bare(name.as_str())).await?;
+        let types = Arc::new(table.schema().as_arrow().clone());
         let appends = matches!(insert.op, WriteOp::Insert(InsertOp::Append));
-        let before = if appends { table.collect().await? } else { Vec::new() };
-        let rows = self.write(&name, insert.input.as_ref().clone(), Some(before)).await?;
+        let mut batches = if appends { table.collect().await? } else { Vec::new() };
+        for batch in inserted {
+            let columns = batch.columns().iter().zip(types.fields());
+            let columns = columns.map(|(column, field)| cast(column, field.data_type()));
+            batches.push(RecordBatch::try_new(types.clone(), columns.collect::<Result<_, _>>()?)?);
+        }
+        self.write(&self.file(&name), &batches).await?;
         Ok(Answer::done(&format!("INSERT 0 {rows}")))
     }
 
     /// `DROP TABLE t`: one that was created here, never one of the database.
     pub(super) async fn drop_table(&self, drop: &DropTable) -> Result<Answer, EngineError> {
-        let name = self.own_name(&drop.name)?;
+        let name = match self.created_name(&drop.name) {
+            Err(EngineError::ReadOnly { .. }) if !self.is_table(&drop.name) => {
+                if drop.if_exists {
+                    return Ok(Answer::done("DROP TABLE"));
+                }
+                let message = format!("no table \"{}\"", drop.name.table());
+                return Err(EngineError::Sql { at: None, message, hint: None });
+            }
+            created => created?,
+        };
+        let _alone = self.lock_table(&name).await?;
         let path = self.file(&name);
-        if !path.exists() {
-            if self.context.table_exist(TableReference::bare(name.as_str()))? {
-                return Err(EngineError::ReadOnly { table: name });
-            }
-            if drop.if_exists {
-                return Ok(Answer::done("DROP TABLE"));
-            }
-            return Err(EngineError::Sql {
-                at: None,
-                message: format!("no table \"{name}\""),
-                hint: None,
-            });
+        if path.exists() {
+            std::fs::remove_file(&path).map_err(EngineError::file("remove", &path))?;
         }
-        std::fs::remove_file(&path).map_err(EngineError::file("remove", &path))?;
         self.context.deregister_table(TableReference::bare(name))?;
         Ok(Answer::done("DROP TABLE"))
     }
 
-    /// Computes the rows of `input` and puts them, after those of `before`, in the table's place.
-    async fn write(
-        &self,
-        name: &str,
-        input: LogicalPlan,
-        before: Option<Vec<RecordBatch>>,
-    ) -> Result<usize, EngineError> {
+    fn is_table(&self, table: &TableReference) -> bool {
+        self.context.table_exist(table.clone()).is_ok_and(|there| there)
+    }
+
+    /// The rows of `input`: at least one batch, which may be empty.
+    async fn computed(&self, input: LogicalPlan) -> Result<Vec<RecordBatch>, EngineError> {
         let frame = self.statement_context().execute_logical_plan(input).await?;
         let schema = frame.schema().inner().clone();
         let mut batches = frame.collect().await.map_err(EngineError::of_datafusion)?;
-        let rows = batches.iter().map(RecordBatch::num_rows).sum();
         if batches.is_empty() {
             batches.push(RecordBatch::new_empty(schema));
         }
-        if let Some(mut all) = before.filter(|before| !before.is_empty()) {
-            let types = all[0].schema();
-            for batch in batches {
-                let columns = batch.columns().iter().zip(types.fields());
-                let columns = columns.map(|(c, f)| cast(c, f.data_type()));
-                all.push(RecordBatch::try_new(types.clone(), columns.collect::<Result<_, _>>()?)?);
-            }
-            batches = all;
-        }
+        Ok(batches)
+    }
+
+    /// Puts the rows in the file's place, whole or not at all.
+    async fn write(&self, path: &Path, batches: &[RecordBatch]) -> Result<(), EngineError> {
         let folder = self.folder();
         std::fs::create_dir_all(&folder).map_err(EngineError::file("create", &folder))?;
-        let path = self.file(name);
         let _writing = self.engine.registry.home().writing_tables().await?;
-        relcast_connect::write(&Target::Parquet(path.clone()), &batches).await?;
-        if let Err(error) = register(&self.context, name, &path).await {
-            std::fs::remove_file(&path).map_err(EngineError::file("remove", &path))?;
-            return Err(error);
+        relcast_connect::write(&Target::Parquet(path.to_owned()), batches).await?;
+        Ok(())
+    }
+
+    /// Until it is dropped, nobody else writes the table.
+    async fn lock_table(&self, name: &str) -> Result<File, EngineError> {
+        self.engine.registry.home().lock_table(&self.file(name)).await
+    }
+
+    /// The name, as it was created, of a table that SQL created; it is found in any case.
+    fn created_name(&self, table: &TableReference) -> Result<String, EngineError> {
+        let name = self.own_name(table)?;
+        if self.file(&name).exists() {
+            return Ok(name);
         }
-        Ok(rows)
+        let same = |other: &String| other.to_lowercase() == name.to_lowercase();
+        let entries = std::fs::read_dir(self.folder()).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| {
+            Some(entry.file_name().to_str()?.strip_suffix(".parquet")?.to_owned())
+        });
+        let mut found = names.filter(same);
+        match (found.next(), found.next()) {
+            (Some(created), None) => Ok(created),
+            _ => Err(EngineError::ReadOnly { table: name }),
+        }
     }
 
     fn file(&self, name: &str) -> PathBuf {
