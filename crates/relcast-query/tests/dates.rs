@@ -104,6 +104,20 @@ async fn the_newest_time_is_the_end_of_the_last_day() {
 }
 
 #[tokio::test]
+async fn an_entity_is_seen_once_the_day_of_its_first_row_is_over() {
+    for (known, seen) in [("start_of_day", 1), ("end_of_day", 0)] {
+        let options = format!(
+            "val_timestamp = 2020-01-07, test_timestamp = 2020-01-09, date_known = '{known}'"
+        );
+        let sql = format!("PREDICT COUNT(orders.*, 0, 2) FOR EACH customers.id WITH ({options})");
+        let plan = plan(&sql, &dated());
+        let told = plan.explain_labels(&dated_session(), &dated()).await.unwrap();
+        let first = &told.splits[0].cutoffs[0];
+        assert_eq!((first.cutoff.as_str(), first.seen), ("2020-01-05", seen), "{known}");
+    }
+}
+
+#[tokio::test]
 async fn the_windows_of_a_task_in_sql_follow() {
     let task = TaskManifest {
         name: "orders".to_owned(),
