@@ -106,6 +106,7 @@ pub async fn load(
         tables: read_tables(database).await?,
         val_timestamp: declared.val_timestamp,
         test_timestamp: declared.test_timestamp,
+        dates: database.dates.clone(),
         ..Schema::default()
     };
     check_table_names(&declared, &schema)?;

@@ -2,6 +2,7 @@
 
 use arrow::datatypes::DataType;
 
+use crate::dates::rows_relation;
 use crate::schema::{Column, KnownFrom, Link, Schema, TableId};
 use crate::sql::{key_equality, quoted};
 
@@ -12,7 +13,7 @@ use crate::sql::{key_equality, quoted};
 /// that [`Schema::resolve_known_from`] chose; these make no circle.
 #[must_use]
 pub fn known_relation(schema: &Schema, table: TableId) -> String {
-    let name = quoted(&schema.table(table).name);
+    let name = rows_relation(schema, table);
     match &schema.table(table).known_from {
         KnownFrom::TimeColumn(column) => {
             format!("SELECT *, {} AS relcast_known_at FROM {name}", quoted(column))
@@ -60,7 +61,7 @@ pub(crate) fn moment_sql(micros: i64) -> String {
     format!("arrow_cast({micros}, 'Timestamp(Microsecond, None)')")
 }
 
-/// The rows of `child`, a table's name in quotes, with the latest time among their parents.
+/// The rows of `child`, as they stand in FROM, with the latest time among their parents.
 fn inherited(schema: &Schema, child: &str, links: &[&Link]) -> String {
     let mut joins = String::new();
     let mut times = Vec::new();

@@ -5,6 +5,7 @@
 //! [`inspect()`] counts what is in the tables and names what may leak. Nothing here changes data.
 
 mod catalog;
+mod dates;
 mod declared;
 mod error;
 mod infer;
@@ -19,6 +20,7 @@ mod statistics;
 mod times;
 
 pub use catalog::{Catalog, Proposal, load};
+pub use dates::{rows_relation, source_column};
 pub use error::CatalogError;
 pub use inspect::{Finding, FindingKind, Inspection, inspect, inspect_at, propose_yaml, to_dot};
 pub use keys::check_keys;

@@ -136,6 +136,9 @@ pub struct Schema {
     /// Tables and columns whose semantic type is declared, not inferred.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub declared_types: BTreeSet<(String, String)>,
+    /// Tables and columns that the source holds as dates: days without a time of the day.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub dates: BTreeSet<(String, String)>,
 }
 
 impl Schema {

@@ -19,8 +19,17 @@ use crate::error::ConnectError;
 
 const HINT: &str = "every row needs as many values as the header, in UTF-8 and separated by commas";
 
-/// Reads a CSV file with a header: its schema and rows, an empty value as NULL.
-pub(crate) fn read(path: &Path) -> Result<(SchemaRef, Vec<RecordBatch>), ConnectError> {
+/// What a CSV file holds.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    pub(crate) schema: SchemaRef,
+    pub(crate) batches: Vec<RecordBatch>,
+    /// The columns whose every value is a date without a time of the day.
+    pub(crate) dates: Vec<String>,
+}
+
+/// Reads a CSV file with a header, an empty value as NULL.
+pub(crate) fn read(path: &Path) -> Result<Rows, ConnectError> {
     let bad =
         |reason: String| ConnectError::Unreadable { file: path.to_owned(), reason, hint: HINT };
     let arrow = |e: ArrowError| bad(plain(&e));
@@ -76,10 +85,8 @@ fn with_times_as_text(schema: &Schema) -> Schema {
 }
 
 /// Turns text columns into timestamps where every value of every batch is one.
-fn parse_times(
-    schema: &SchemaRef,
-    batches: &[RecordBatch],
-) -> Result<(SchemaRef, Vec<RecordBatch>), ArrowError> {
+fn parse_times(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Rows, ArrowError> {
+    let mut dates = Vec::new();
     let mut fields = schema.fields().to_vec();
     let mut columns: Vec<Vec<ArrayRef>> = batches.iter().map(|b| b.columns().to_vec()).collect();
     for (index, field) in schema.fields().iter().enumerate() {
@@ -88,6 +95,9 @@ fn parse_times(
         }
         let texts: Vec<&ArrayRef> = columns.iter().filter_map(|c| c.get(index)).collect();
         let Some(times) = find_times(&texts) else { continue };
+        if texts.iter().all(|text| holds_dates(text)) {
+            dates.push(field.name().clone());
+        }
         if let Some(field) = fields.get_mut(index) {
             let time = DataType::Timestamp(TimeUnit::Microsecond, None);
             *field = Arc::new(Field::new(field.name(), time, true));
@@ -103,7 +113,7 @@ fn parse_times(
         .into_iter()
         .map(|c| RecordBatch::try_new(schema.clone(), c))
         .collect::<Result<_, _>>()?;
-    Ok((schema, batches))
+    Ok(Rows { schema, batches, dates })
 }
 
 /// The columns as timestamps, if there is a value at all and each is an ISO date or moment.
@@ -123,6 +133,12 @@ fn find_times(texts: &[&ArrayRef]) -> Option<Vec<ArrayRef>> {
         times.push(cast_with_options(&zoned, &plain, &options).ok()?);
     }
     seen.then_some(times)
+}
+
+/// Whether values that are times say no more than the day.
+fn holds_dates(text: &ArrayRef) -> bool {
+    let strings = text.as_any().downcast_ref::<StringArray>();
+    strings.is_some_and(|strings| strings.iter().flatten().all(|text| text.len() == 10))
 }
 
 /// Whether a value begins with `yyyy-mm-dd`.
@@ -149,7 +165,7 @@ mod tests {
     use super::*;
     use arrow::array::TimestampMicrosecondArray;
 
-    fn read_text(text: &str) -> Result<(SchemaRef, Vec<RecordBatch>), ConnectError> {
+    fn read_text(text: &str) -> Result<Rows, ConnectError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.csv");
         std::fs::write(&path, text).unwrap();
@@ -157,7 +173,7 @@ mod tests {
     }
 
     fn type_of(text: &str) -> DataType {
-        read_text(text).unwrap().0.field(0).data_type().clone()
+        read_text(text).unwrap().schema.field(0).data_type().clone()
     }
 
     #[test]
@@ -173,7 +189,8 @@ mod tests {
     #[test]
     fn moments_of_several_zones_become_utc() {
         let text = "t,n\n2020-01-01,1\n2020-01-01 12:00:00,2\n2020-01-01T12:00:00.5+02:00,3\n,4\n2020-01-01T12:00:00Z,5\n";
-        let (_, batches) = read_text(text).unwrap();
+        let Rows { batches, dates, .. } = read_text(text).unwrap();
+        assert!(dates.is_empty(), "{dates:?}");
         let times =
             batches[0].column(0).as_any().downcast_ref::<TimestampMicrosecondArray>().unwrap();
         let day = 1_577_836_800_000_000i64;
@@ -186,6 +203,13 @@ mod tests {
             Some(day + 12 * hour),
         ];
         assert_eq!(times.iter().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_column_of_days_alone_is_one_of_dates() {
+        let dates = |text: &str| read_text(text).unwrap().dates;
+        assert_eq!(dates("a,b,c\n2020-01-01,x,\n,y,2020-02-29\n"), ["a", "c"]);
+        assert_eq!(dates("a,b\n2020-01-01,x\n2020-01-01T00:00,y\n"), [""; 0]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A folder of files as one SQL session.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -25,6 +25,9 @@ pub struct Database {
     pub directory: PathBuf,
     /// The names of the tables, sorted.
     pub tables: Vec<String>,
+    /// The tables and columns that the source holds as dates, without a time of the day: in CSV files
+    /// those whose every value is written so. They are read as their midnights.
+    pub dates: BTreeSet<(String, String)>,
     /// Hash of names, sizes and contents of the tables' files (not of what declares their keys).
     pub fingerprint: String,
     stamps: BTreeMap<String, Stamp>,
@@ -94,8 +97,10 @@ pub async fn open_with(db: &str, options: &OpenOptions) -> Result<Database, Conn
     // Taken first: what is written while we read counts as a change.
     let stamps = stamps(&files)?;
     let context = session(options, Tables::of_files(files.clone()))?;
+    let mut dates = BTreeSet::new();
     for (table, path) in &files {
-        register(&context, table, path).await?;
+        let found = register(&context, table, path).await?;
+        dates.extend(found.into_iter().map(|column| (table.clone(), column)));
     }
     let paths: Vec<&PathBuf> = files.values().collect();
     let fingerprint =
@@ -108,6 +113,7 @@ pub async fn open_with(db: &str, options: &OpenOptions) -> Result<Database, Conn
         context,
         directory: directory.to_owned(),
         tables: files.into_keys().collect(),
+        dates,
         fingerprint,
         stamps,
     })
@@ -219,16 +225,22 @@ pub(crate) fn format_of(path: &Path) -> Option<Format> {
     }
 }
 
-async fn register(context: &SessionContext, table: &str, path: &Path) -> Result<(), ConnectError> {
-    let frame = match format_of(path) {
+/// Makes a table known; gives its columns of dates.
+async fn register(
+    context: &SessionContext,
+    table: &str,
+    path: &Path,
+) -> Result<Vec<String>, ConnectError> {
+    let (frame, dates) = match format_of(path) {
         Some(Format::Csv) => {
-            let (schema, batches) = csv::read(path)?;
+            let csv::Rows { schema, batches, dates } = csv::read(path)?;
             let memory = MemTable::try_new(schema, vec![batches])?;
-            normalise::normalised_frame(context.read_table(Arc::new(memory))?, &BTreeMap::new())?
+            let frame = context.read_table(Arc::new(memory))?;
+            (normalise::normalised_frame(frame, &BTreeMap::new())?, dates)
         }
         _ => parquet::read(context, path).await?,
     };
     tracing::debug!(table, file = %path.display(), "table registered");
     context.register_table(TableReference::bare(table), frame.into_view())?;
-    Ok(())
+    Ok(dates)
 }

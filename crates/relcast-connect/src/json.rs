@@ -9,7 +9,10 @@ use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// The batch with every list, map and struct column as JSON text; other columns are untouched.
-pub(crate) fn flattened(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+///
+/// # Errors
+/// If a cell cannot be read.
+pub fn flattened(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let mut fields = Vec::with_capacity(batch.num_columns());
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(batch.num_columns());
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {

@@ -21,6 +21,7 @@ mod target;
 
 pub use database::{Database, OpenOptions, open, open_with, table_names};
 pub use error::ConnectError;
+pub use json::flattened;
 pub use overlay::with_table;
 pub use parquet::file_url;
 pub use redact::redacted;

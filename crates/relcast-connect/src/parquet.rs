@@ -17,9 +17,12 @@ use crate::normalise::normalised_frame;
 
 const HINT: &str = "the file may be cut off or not be Parquet at all; write it again";
 
-/// The rows of a Parquet file with normalised columns; nothing but its footer, and the columns
-/// whose values decide whether and as what they can be read, is read here.
-pub(crate) async fn read(context: &SessionContext, path: &Path) -> Result<DataFrame, ConnectError> {
+/// The rows of a Parquet file with normalised columns, and its columns of dates; nothing but its
+/// footer, and the columns whose values decide whether and as what they can be read, is read here.
+pub(crate) async fn read(
+    context: &SessionContext,
+    path: &Path,
+) -> Result<(DataFrame, Vec<String>), ConnectError> {
     let bad = |e: DataFusionError| ConnectError::Unreadable {
         file: path.to_owned(),
         reason: e.strip_backtrace().lines().next().unwrap_or_default().to_owned(),
@@ -36,7 +39,17 @@ pub(crate) async fn read(context: &SessionContext, path: &Path) -> Result<DataFr
     check_times(&frame, path).await?;
     let mut by_values = text_columns(&frame).await.map_err(bad)?;
     by_values.extend(whole_numbers(&frame).await.map_err(bad)?);
-    normalised_frame(frame, &by_values)
+    let dates = columns(&frame, |field| is_date(field.data_type()));
+    let dates = dates.map(|(field, _)| field.name().clone()).collect();
+    Ok((normalised_frame(frame, &by_values)?, dates))
+}
+
+fn is_date(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Date32 | DataType::Date64 => true,
+        DataType::Dictionary(_, values) => is_date(values),
+        _ => false,
+    }
 }
 
 /// The `file://` address of `path`, in which no character can be read as a pattern.

@@ -63,6 +63,8 @@ async fn columns_are_normalised_and_names_keep_their_case() {
         open_with(odd.to_str().unwrap(), &OpenOptions { threads: Some(2) }).await.unwrap();
     assert_eq!(database.tables, ["Races.2", "laps"]);
     assert_eq!(database.fingerprint.len(), 32);
+    let dates = [("Races.2", "day"), ("laps", "at")];
+    assert_eq!(database.dates, dates.map(|(t, c)| (t.to_owned(), c.to_owned())).into());
     let sql = "SELECT raceId, berlin, east, day, name, bytes, old_text, amount FROM \"Races.2\" ORDER BY raceId";
     let batches = database.context.sql(sql).await.unwrap().collect().await.unwrap();
     let time = DataType::Timestamp(TimeUnit::Microsecond, None);

@@ -1,8 +1,10 @@
 //! A model read back from its artefact.
 
-use relcast_catalog::{Column, Schema, Table};
-use relcast_query::Cutoffs;
+use relcast_catalog::{Column, Schema, Table, source_column};
+use relcast_query::ast::Name;
+use relcast_query::{Cutoffs, LabelPlan, OptionValue, Options, QueryError, option_place};
 use relcast_train::checkpoint::Weights;
+use relcast_train::conformal::{Band, Residuals, fewest_rows};
 use relcast_train::model::ModelPlan;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -13,7 +15,7 @@ use crate::error::EngineError;
 use crate::work::Question;
 
 /// The format of an artefact's documents. Whoever changes what they hold or mean counts it up.
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
 
 /// A trained model with all that is needed to use it.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub struct StoredModel {
     pub plan: ModelPlan,
     /// The weights.
     pub weights: Weights,
+    /// How far off it was on validation, where it predicts numbers.
+    pub residuals: Option<Residuals>,
     /// The schema as it was at training.
     pub schema: Schema,
     /// Changes with anything that the model is made of.
@@ -64,10 +68,45 @@ impl StoredModel {
             set: asked.set,
             cutoffs: asked.cutoffs,
             plan: document(&artefact, "model")?,
+            residuals: document(&artefact, "residuals")?,
             schema,
             checksum: artefact.checksum()?,
             weights: Weights(artefact.weights),
         })
+    }
+
+    /// What the model is asked by a prediction with the `written` options over those of training.
+    ///
+    /// # Errors
+    /// For an option that is unknown, has no such value, is decided in training, or would do nothing.
+    pub fn plan_with(&self, written: &[(Name, OptionValue)]) -> Result<LabelPlan, EngineError> {
+        let plan = self.question.plan(&self.schema, &self.set_with(written)?)?;
+        plan.refuse_ignored(written)?;
+        Ok(plan)
+    }
+
+    /// The options that were set beside the question, then those `written` for a prediction.
+    pub(crate) fn set_with(
+        &self,
+        written: &[(Name, OptionValue)],
+    ) -> Result<Vec<(String, String)>, EngineError> {
+        let written = Options::of_prediction(written)?;
+        Ok(self.set.iter().cloned().chain(written).collect())
+    }
+
+    /// The bounds around a prediction, where `options` ask for any, among those `written`.
+    ///
+    /// # Errors
+    /// If the model predicts no numbers, or was validated on too few rows.
+    pub(crate) fn band(
+        &self,
+        options: &Options,
+        written: &[(Name, OptionValue)],
+    ) -> Result<Option<Band>, EngineError> {
+        let Some(quantiles) = options.band() else { return Ok(None) };
+        let rows = self.residuals.as_ref().map_or(0, Residuals::rows);
+        check_validation(options, written, rows)?;
+        Ok(self.residuals.as_ref().and_then(|residuals| residuals.band(quantiles)))
     }
 
     /// Refuses a database whose tables, columns, types, keys, times or links are not those of
@@ -76,7 +115,8 @@ impl StoredModel {
     /// # Errors
     /// [`EngineError::SchemaChanged`] naming what differs first.
     pub fn check_schema(&self, schema: &Schema) -> Result<(), EngineError> {
-        let schema = self.question.schema_of_inputs(schema.clone())?;
+        let known = self.question.known_schema(schema, &self.set)?;
+        let schema = self.question.schema_of_inputs(known)?;
         match first_difference(&self.schema, &schema) {
             None => Ok(()),
             Some(difference) => {
@@ -84,6 +124,36 @@ impl StoredModel {
             }
         }
     }
+}
+
+/// Refuses bounds that so many `rows` of validation cannot tell.
+///
+/// # Errors
+/// [`QueryError::Option`] with its place, where the option is among those `written`.
+pub(crate) fn check_validation(
+    options: &Options,
+    written: &[(Name, OptionValue)],
+    rows: usize,
+) -> Result<(), QueryError> {
+    let Some(quantiles) = options.band() else { return Ok(()) };
+    let fewest = fewest_rows(quantiles);
+    if rows >= fewest {
+        return Ok(());
+    }
+    let (name, asked) = match options.interval {
+        Some(share) => ("interval", share.to_string()),
+        None => ("quantiles", format!("({}, {})", quantiles[0], quantiles[1])),
+    };
+    Err(QueryError::Option {
+        at: option_place(written, name),
+        message: format!(
+            "{name} = {asked} takes at least {fewest} label rows of validation, there are {rows}"
+        ),
+        hint: Some(
+            "ask for less, or train with more validation: an earlier val_timestamp, or more num_eval_timestamps"
+                .to_owned(),
+        ),
+    })
 }
 
 /// What `versions.json` says: which relcast wrote the artefact, and in which format.
@@ -140,9 +210,16 @@ fn table_difference(
     (now, other): (&Schema, &Table),
 ) -> Option<String> {
     let name = &table.name;
-    for column in &table.columns {
+    // That a date is none any more comes before what follows from it.
+    let mut columns: Vec<&Column> = table.columns.iter().collect();
+    columns.sort_by_key(|column| source_column(&column.name) == column.name);
+    for column in columns {
         let Some(found) = other.find_column(&column.name) else {
-            return Some(format!("column {:?} of table {name:?} is gone", column.name));
+            let source = source_column(&column.name);
+            return Some(match other.find_column(source) {
+                None => format!("column {source:?} of table {name:?} is gone"),
+                Some(_) => format!("column {source:?} of table {name:?} holds no dates any more"),
+            });
         };
         let declared = [then, now]
             .iter()
@@ -153,7 +230,10 @@ fn table_difference(
     }
     let new = other.columns.iter().find(|column| table.find_column(&column.name).is_none());
     if let Some(column) = new {
-        return Some(format!("column {:?} of table {name:?} is new", column.name));
+        return Some(match source_column(&column.name) {
+            date if date == column.name => format!("column {date:?} of table {name:?} is new"),
+            date => format!("column {date:?} of table {name:?} holds dates now"),
+        });
     }
     let keys = (table.primary_key.join(", "), other.primary_key.join(", "));
     let parts = [
@@ -180,7 +260,11 @@ fn column_difference(then: &Column, now: &Column, declared: bool) -> Option<Stri
         Some(format!("was {} and is {}", planned(then), planned(now)))
     } else {
         let (was, is) = changed(&then.known_from, &now.known_from)?;
-        let text = |from: String| if from.is_empty() { "its row".to_owned() } else { from };
+        let text = |from: String| match source_column(&from) {
+            "" => "its row".to_owned(),
+            date if date != from => format!("the end of {date}"),
+            _ => from,
+        };
         Some(format!("was known from {} on and is from {}", text(was), text(is)))
     }
 }
@@ -324,6 +408,25 @@ mod tests {
         assert!(first_difference(&then, &now).is_some());
         now.tables.remove(0);
         assert_eq!(first_difference(&then, &now).unwrap(), "table \"customers\" is gone");
+    }
+
+    #[test]
+    fn a_date_that_is_none_any_more_is_said_by_its_own_name() {
+        let with_dates = |dates: &[&str]| {
+            let dates = dates.iter().map(|d| ("orders".to_owned(), (*d).to_owned())).collect();
+            Schema { dates, ..schema() }.with_dates_known_at_end()
+        };
+        let difference =
+            |then: &[&str], now: &[&str]| first_difference(&with_dates(then), &with_dates(now));
+        assert_eq!(difference(&["at"], &["at"]), None);
+        assert_eq!(
+            difference(&["at", "until"], &["at"]).unwrap(),
+            "column \"until\" of table \"orders\" holds no dates any more"
+        );
+        assert_eq!(
+            difference(&[], &["at"]).unwrap(),
+            "column \"at\" of table \"orders\" was known from its row on and is from the end of at"
+        );
     }
 
     #[test]

@@ -28,9 +28,17 @@ impl Ensemble {
     /// The mean of the members' outputs, `[seeds, outputs]`.
     #[must_use]
     pub fn forward(&self, batch: &GraphBatch) -> Tensor<2> {
-        let outputs = self.members.iter().map(|member| member.forward(batch, None)).collect();
-        let stacked: Tensor<3> = Tensor::stack(outputs, 0);
-        stacked.mean_dim(0).squeeze_dim(0)
+        mean(self.members.iter().map(|member| member.forward(batch, None)).collect())
+    }
+
+    /// The same with what the members make of the seeds before their heads, one member's after the
+    /// other's: `[seeds, members * channels]`.
+    #[must_use]
+    pub fn represent(&self, batch: &GraphBatch) -> (Tensor<2>, Tensor<2>) {
+        let states: Vec<_> = self.members.iter().map(|member| member.represent(batch)).collect();
+        let outputs = self.members.iter().zip(&states);
+        let outputs = outputs.map(|(member, state)| member.outputs(batch, state.clone(), None));
+        (mean(outputs.collect()), Tensor::cat(states, 1))
     }
 
     /// Outputs per seed.
@@ -38,4 +46,15 @@ impl Ensemble {
     pub fn outputs(&self) -> usize {
         self.members.first().map_or(0, |member| member.config().outputs)
     }
+
+    /// Numbers that represent a seed.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.members.iter().map(|member| member.config().channels).sum()
+    }
+}
+
+fn mean(outputs: Vec<Tensor<2>>) -> Tensor<2> {
+    let stacked: Tensor<3> = Tensor::stack(outputs, 0);
+    stacked.mean_dim(0).squeeze_dim(0)
 }

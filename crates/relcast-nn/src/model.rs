@@ -99,6 +99,12 @@ impl RelationalModel {
     /// Outputs `[seeds, outputs]`. `keep` is the head's dropout mask `[seeds, channels]`.
     #[must_use]
     pub fn forward(&self, batch: &GraphBatch, keep: Option<Tensor<2>>) -> Tensor<2> {
+        self.outputs(batch, self.represent(batch), keep)
+    }
+
+    /// What the model makes of each seed and its tree before the head: `[seeds, channels]`.
+    #[must_use]
+    pub fn represent(&self, batch: &GraphBatch) -> Tensor<2> {
         let mut states = self.encode(batch);
         for (depth, layer) in self.layers.iter().enumerate() {
             // A block takes part as long as what it says can still reach the seeds.
@@ -114,10 +120,21 @@ impl RelationalModel {
                 })
                 .collect();
         }
-        let seeds = states.into_iter().next().flatten();
-        let seeds = seeds.unwrap_or_else(|| {
-            Tensor::zeros([0, self.config.channels], &self.seeds.val().device())
-        });
+        states
+            .into_iter()
+            .next()
+            .flatten()
+            .unwrap_or_else(|| Tensor::zeros([0, self.config.channels], &self.seeds.val().device()))
+    }
+
+    /// Outputs `[seeds, outputs]` for seeds that were [represented](Self::represent) as `seeds`.
+    #[must_use]
+    pub fn outputs(
+        &self,
+        batch: &GraphBatch,
+        seeds: Tensor<2>,
+        keep: Option<Tensor<2>>,
+    ) -> Tensor<2> {
         let deep = self.head.forward(seeds, keep);
         match (&self.wide, &batch.wide) {
             (Some(weights), Some(guesses)) => {
@@ -215,6 +232,7 @@ mod tests {
             wide: guesses,
         };
         let model = RelationalModel::new(&config, &mut Initializer::new(3, &device));
+        assert_eq!(model.represent(&batch).dims(), [2, 4]);
         model.forward(&batch, None).into_data_as::<f32>().iter::<f32>().collect()
     }
 

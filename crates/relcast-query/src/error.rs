@@ -65,6 +65,14 @@ pub enum QueryError {
         /// What to do, such as the nearest name.
         hint: Option<String>,
     },
+    /// The rows of FOR … IN (SELECT …) do not name entities.
+    #[error("FOR … IN (SELECT …) {message}{}", hint_text(.hint.as_deref()))]
+    Named {
+        /// What is wrong with it, as its predicate.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
     /// The data allow no split into train, validation and test.
     #[error("cannot split by time: {message}")]
     Split {
@@ -116,7 +124,7 @@ impl QueryError {
         match self {
             Self::Syntax { at, .. } | Self::Meaning { at, .. } => Some(*at),
             Self::Option { at, .. } | Self::Labels { at, .. } => *at,
-            Self::Split { .. } | Self::Task { .. } | Self::Run { .. } => None,
+            Self::Named { .. } | Self::Split { .. } | Self::Task { .. } | Self::Run { .. } => None,
         }
     }
 }

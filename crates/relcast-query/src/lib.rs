@@ -9,6 +9,7 @@
 
 pub mod ast;
 mod bind;
+mod dates;
 mod display;
 mod error;
 mod options;
@@ -18,9 +19,11 @@ pub mod statement;
 mod time;
 
 pub use ast::PredictiveQuery;
-pub use bind::{BoundQuery, FillIn, Item, TaskType, bind};
+pub use bind::{BoundQuery, FillIn, Item, TaskType, bind, bind_with};
 pub use error::{Place, QueryError};
-pub use options::{DateKnown, Entities, History, OPTION_NAMES, OnError, OptionValue, Options};
+pub use options::{
+    DateKnown, Entities, History, OPTION_NAMES, OnError, OptionValue, Options, option_place,
+};
 pub use parser::{parse, statements, statements_with};
 pub use plan::{
     CheckedSelect, CutoffExplanation, Cutoffs, LabelExplanation, LabelPlan, LabelSelect, Split,

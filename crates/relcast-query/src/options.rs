@@ -85,7 +85,8 @@ pub enum DateKnown {
     EndOfDay,
 }
 
-/// What happens when something goes wrong for a part of the rows.
+/// What happens when something goes wrong for a part of the rows: label rows that cannot be learnt
+/// from, or rows of FOR … IN (SELECT …) that cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnError {
@@ -116,7 +117,7 @@ pub struct Options {
     pub history: History,
     /// Which entities take part.
     pub entities: Entities,
-    /// From when on a date is known; applied where tables are registered.
+    /// From when on a date is known; has done its work when a query is bound and a plan is made.
     pub date_known: DateKnown,
     /// The seed of every random stream.
     pub seed: u64,
@@ -142,8 +143,8 @@ pub struct Options {
     pub class_weights: Option<bool>,
     /// The share that prediction intervals should cover, between 0 and 1.
     pub interval: Option<f64>,
-    /// Quantiles to predict, each between 0 and 1.
-    pub quantiles: Option<Vec<f64>>,
+    /// The two quantiles that `lower` and `upper` are, ascending, between 0 and 1.
+    pub quantiles: Option<[f64; 2]>,
     /// The probability from which on the class is true.
     pub threshold: Option<f64>,
     /// How many classes to return with their probabilities.
@@ -198,6 +199,29 @@ const MOST_SEEDS_PER_BATCH: usize = 16_384;
 /// What the option `model` may say: there is one kind so far, so `auto` chooses it.
 const KINDS_OF_MODEL: [&str; 2] = ["sage", "auto"];
 
+/// The options that a prediction by a model may be given; all others are decided in training.
+const OF_PREDICTIONS: [&str; 7] =
+    ["embedding", "entities", "interval", "on_error", "quantiles", "threshold", "top_classes"];
+
+/// An option that would do nothing.
+pub(crate) struct Ignored {
+    pub(crate) name: &'static str,
+    pub(crate) message: String,
+    pub(crate) hint: String,
+}
+
+/// Where the option `name` stands among those `written`.
+#[must_use]
+pub fn option_place(written: &[(Name, OptionValue)], name: &str) -> Option<Place> {
+    let (name, _) = written.iter().find(|(written, _)| is(written, name))?;
+    place_of(name)
+}
+
+/// Where a name stands; nowhere if it comes from outside of a statement.
+fn place_of(name: &Name) -> Option<Place> {
+    Some(name.at).filter(|at| *at != Place::default())
+}
+
 impl Options {
     /// Options from a statement's WITH.
     ///
@@ -209,14 +233,66 @@ impl Options {
             let earlier = written.get(..i).unwrap_or_default();
             if earlier.iter().any(|(n, _)| n.text.eq_ignore_ascii_case(&name.text)) {
                 return Err(QueryError::Option {
-                    at: Some(name.at),
+                    at: place_of(name),
                     message: format!("option \"{}\" is given twice", name.text),
                     hint: Some("keep one of them".to_owned()),
                 });
             }
-            options.set_value(&name.text, value, Some(name.at))?;
+            options.set_value(&name.text, value, place_of(name))?;
+        }
+        let find = |option: &str| written.iter().find(|(name, _)| is(name, option));
+        if let (Some((interval, _)), Some((quantiles, _))) = (find("interval"), find("quantiles")) {
+            return Err(QueryError::Option {
+                at: place_of(interval).max(place_of(quantiles)),
+                message: "options \"interval\" and \"quantiles\" both say what lower and upper are"
+                    .to_owned(),
+                hint: Some("keep one of them".to_owned()),
+            });
         }
         Ok(options)
+    }
+
+    /// The options `written` for a prediction by a model, by name and value, to be set over those of
+    /// its training.
+    ///
+    /// # Errors
+    /// As [`Options::from_statement`], and for an option that is decided in training.
+    pub fn of_prediction(
+        written: &[(Name, OptionValue)],
+    ) -> Result<Vec<(String, String)>, QueryError> {
+        Self::from_statement(written)?;
+        let decided = |(name, _): &&(Name, OptionValue)| !is_of_predictions(name);
+        if let Some((name, _)) = written.iter().find(decided) {
+            return Err(QueryError::Option {
+                at: place_of(name),
+                message: format!(
+                    "option \"{}\" is decided when a model is trained",
+                    name.text.to_ascii_lowercase()
+                ),
+                hint: Some(format!(
+                    "a prediction takes {}; the others belong to CREATE MODEL",
+                    OF_PREDICTIONS.join(", ")
+                )),
+            });
+        }
+        Ok(written.iter().map(|(name, value)| (name.text.clone(), value.text())).collect())
+    }
+
+    /// Of the options `written` for a query, those that training reads: whoever asks the same with
+    /// others of predictions asks the same model.
+    #[must_use]
+    pub fn of_training(written: &[(Name, OptionValue)]) -> Vec<(Name, OptionValue)> {
+        let shared = |name: &Name| ["entities", "on_error"].iter().any(|n| is(name, n));
+        let of_training =
+            |(name, _): &&(Name, OptionValue)| shared(name) || !is_of_predictions(name);
+        written.iter().filter(of_training).cloned().collect()
+    }
+
+    /// The quantiles that `lower` and `upper` are, where they are asked for.
+    #[must_use]
+    pub fn band(&self) -> Option<[f64; 2]> {
+        let around = |share: f64| [(1.0 - share) / 2.0, (1.0 + share) / 2.0];
+        self.quantiles.or(self.interval.map(around))
     }
 
     /// Sets one option from text, as `--set key=value` gives it.
@@ -227,29 +303,19 @@ impl Options {
         self.set_value(key.trim(), &OptionValue::from_text(value), None)
     }
 
-    /// Refuses options that can be written but do nothing yet: one that is silently passed over
-    /// would be taken for one that worked.
-    ///
-    /// # Errors
-    /// [`QueryError::Option`] naming the first of them.
-    pub fn refuse_ignored(&self) -> Result<(), QueryError> {
-        let refused = |message: String, hint: &str| {
-            Err(QueryError::Option { at: None, message, hint: Some(hint.to_owned()) })
+    /// The first option that can be written but does nothing, whatever is predicted.
+    pub(crate) fn find_ignored(&self) -> Option<Ignored> {
+        let ignored = |name, message: String, hint: &str| {
+            Some(Ignored { name, message, hint: hint.to_owned() })
         };
         if let Some(model) = self.model.as_deref().filter(|m| !KINDS_OF_MODEL.contains(m)) {
             let hint = format!("there is one kind, {}", KINDS_OF_MODEL.join(", also called "));
-            return refused(format!("models of kind \"{model}\" cannot be trained yet"), &hint);
+            let message = format!("models of kind \"{model}\" cannot be trained yet");
+            return ignored("model", message, &hint);
         }
-        let ignored = [
-            ("embedding", self.embedding),
-            ("horizon", self.horizon.is_some()),
-            ("interval", self.interval.is_some()),
-            ("keep", !self.keep.is_empty()),
-            ("on_error", self.on_error != OnError::default()),
-            ("quantiles", self.quantiles.is_some()),
-        ];
         if self.history != History::default() {
-            return refused(
+            return ignored(
+                "history",
                 "option \"history\" changes neither labels nor training: models are evaluated under both".to_owned(),
                 "leave it out; EVALUATE MODEL … WITH (history = …) and `evaluate --history` choose one",
             );
@@ -257,17 +323,15 @@ impl Options {
         if let (Some(layers), Some(fanout)) = (self.layers, &self.fanout)
             && layers != fanout.len()
         {
-            return refused(
+            return ignored(
+                "layers",
                 format!("layers = {layers} and a fanout of {} hops disagree", fanout.len()),
                 "a layer is a hop: leave out layers, or give fanout one number per layer",
             );
         }
-        match ignored.into_iter().find(|(_, given)| *given) {
-            Some((name, _)) => {
-                refused(format!("option \"{name}\" does nothing yet"), "leave it out")
-            }
-            None => Ok(()),
-        }
+        let nothing_yet = [("horizon", self.horizon.is_some()), ("keep", !self.keep.is_empty())];
+        let (name, _) = nothing_yet.into_iter().find(|(_, given)| *given)?;
+        ignored(name, format!("option \"{name}\" does nothing yet"), "leave it out")
     }
 
     fn set_value(
@@ -298,10 +362,6 @@ impl Options {
                     ("start_of_day", DateKnown::StartOfDay),
                     ("end_of_day", DateKnown::EndOfDay),
                 ])?;
-                // Better refused than ignored: dates are read as midnights.
-                if self.date_known == DateKnown::EndOfDay {
-                    return reader.wrong("'start_of_day', the only choice yet");
-                }
             }
             "seed" => self.seed = reader.whole()?,
             "budget" => self.budget = reader.budget()?,
@@ -320,8 +380,9 @@ impl Options {
             "learning_rate" => self.learning_rate = Some(reader.positive()?),
             "max_train_rows" => self.max_train_rows = Some(reader.count()?),
             "class_weights" => self.class_weights = Some(reader.boolean()?),
-            "interval" => self.interval = Some(reader.share()?),
-            "quantiles" => self.quantiles = Some(reader.list(Reader::share)?),
+            // Each says what lower and upper are: the later one counts.
+            "interval" => (self.interval, self.quantiles) = (Some(reader.share()?), None),
+            "quantiles" => (self.interval, self.quantiles) = (None, Some(reader.two_shares()?)),
             "threshold" => self.threshold = Some(reader.share()?),
             "top_classes" => self.top_classes = Some(reader.count()?),
             "embedding" => self.embedding = reader.boolean()?,
@@ -340,6 +401,14 @@ impl Options {
         }
         Ok(())
     }
+}
+
+fn is(name: &Name, option: &str) -> bool {
+    name.text.eq_ignore_ascii_case(option)
+}
+
+fn is_of_predictions(name: &Name) -> bool {
+    OF_PREDICTIONS.iter().any(|option| is(name, option))
 }
 
 /// Reads one option's value as the type it should have.
@@ -448,6 +517,15 @@ impl<'a> Reader<'a> {
         }
     }
 
+    fn two_shares(&self) -> Result<[f64; 2], QueryError> {
+        match self.list(Self::share)?.as_slice() {
+            [low, high] if low < high => Ok([*low, *high]),
+            _ => {
+                self.wrong("two numbers between 0 and 1, such as (0.1, 0.9), the smaller one first")
+            }
+        }
+    }
+
     fn boolean(&self) -> Result<bool, QueryError> {
         match self.value {
             OptionValue::Boolean(b) => Ok(*b),
@@ -529,40 +607,81 @@ mod tests {
         assert_eq!((options.history, options.entities), (History::Frozen, Entities::All));
     }
 
-    #[test]
-    fn options_that_do_nothing_yet_are_refused_by_name() {
-        for (name, value) in [
-            ("embedding", "true"),
-            ("horizon", "1 year"),
-            ("interval", "0.9"),
-            ("keep", "(a.b)"),
-            ("on_error", "skip"),
-            ("quantiles", "(0.1, 0.5)"),
-        ] {
-            let mut options = Options::default();
-            options.set(name, value).unwrap();
-            let message = options.refuse_ignored().unwrap_err().to_string();
-            assert!(
-                message.starts_with(&format!("option \"{name}\" does nothing yet; ")),
-                "{message}"
-            );
-        }
+    fn ignored(values: &[(&str, &str)]) -> Option<String> {
         let mut options = Options::default();
-        for model in KINDS_OF_MODEL {
-            options.set("model", model).unwrap();
-            options.refuse_ignored().unwrap();
+        for (name, value) in values {
+            options.set(name, value).unwrap();
         }
-        options.set("model", "gbdt").unwrap();
-        let message = options.refuse_ignored().unwrap_err().to_string();
+        options.find_ignored().map(|Ignored { message, hint, .. }| format!("{message}; {hint}"))
+    }
+
+    #[test]
+    fn options_that_do_nothing_yet_are_named() {
+        for (name, value) in [("horizon", "1 year"), ("keep", "(a.b)")] {
+            let message = ignored(&[(name, value)]).unwrap();
+            assert_eq!(message, format!("option \"{name}\" does nothing yet; leave it out"));
+        }
+        for model in KINDS_OF_MODEL {
+            assert_eq!(ignored(&[("model", model)]), None);
+        }
         assert_eq!(
-            message,
+            ignored(&[("model", "gbdt")]).unwrap(),
             "models of kind \"gbdt\" cannot be trained yet; there is one kind, sage, also called auto"
         );
+        assert_eq!(ignored(&[("epochs", "3"), ("entities", "all"), ("on_error", "skip")]), None);
+    }
+
+    #[test]
+    fn interval_and_quantiles_say_the_same_two_bounds() {
         let mut options = Options::default();
-        for (name, value) in [("epochs", "3"), ("entities", "all"), ("on_error", "abort")] {
+        assert_eq!(options.band(), None);
+        options.set("interval", "0.5").unwrap();
+        assert_eq!(options.band(), Some([0.25, 0.75]));
+        options.set("quantiles", "(0.1, 0.5)").unwrap();
+        assert_eq!((options.interval, options.band()), (None, Some([0.1, 0.5])));
+        options.set("interval", "0.9").unwrap();
+        assert_eq!(options.quantiles, None);
+        for wrong in ["0.1", "(0.5, 0.1)", "(0.1, 0.5, 0.9)", "(0, 1)"] {
+            assert!(options.set("quantiles", wrong).is_err(), "{wrong}");
+        }
+    }
+
+    fn written(options: &[(&str, OptionValue)]) -> Vec<(Name, OptionValue)> {
+        let named = |(column, (name, value)): (u64, &(&str, OptionValue))| {
+            let at = Place { line: 1, column };
+            (Name { text: (*name).to_owned(), at }, value.clone())
+        };
+        (1..).zip(options).map(named).collect()
+    }
+
+    #[test]
+    fn options_of_predictions_and_of_training_are_told_apart() {
+        let list = ["0.1", "0.5"].map(|text| OptionValue::Number(text.to_owned()));
+        let all = written(&[
+            ("Quantiles", OptionValue::List(list.to_vec())),
+            ("on_error", OptionValue::Text("skip".to_owned())),
+            ("epochs", OptionValue::Number("1".to_owned())),
+        ]);
+        let given = Options::of_prediction(&all[..2]).unwrap();
+        let mut options = Options::default();
+        for (name, value) in &given {
             options.set(name, value).unwrap();
         }
-        options.refuse_ignored().unwrap();
+        assert_eq!((options.band(), options.on_error), (Some([0.1, 0.5]), OnError::Skip));
+        let message = Options::of_prediction(&all).unwrap_err().to_string();
+        assert!(
+            message.starts_with(
+                "line 1, column 3: option \"epochs\" is decided when a model is trained; "
+            ),
+            "{message}"
+        );
+        assert_eq!(Options::of_training(&all), all[1..]);
+        let both = written(&[
+            ("interval", OptionValue::Number("0.9".to_owned())),
+            ("quantiles", all[0].1.clone()),
+        ]);
+        let message = Options::from_statement(&both).unwrap_err().to_string();
+        assert!(message.starts_with("line 1, column 2: options \"interval\" and"), "{message}");
     }
 
     #[test]
@@ -588,22 +707,15 @@ mod tests {
 
     #[test]
     fn options_that_contradict_each_other_or_do_nothing_in_training_are_refused() {
-        let refusal = |values: &[(&str, &str)]| {
-            let mut options = Options::default();
-            for (name, value) in values {
-                options.set(name, value).unwrap();
-            }
-            options.refuse_ignored().err().as_ref().map(ToString::to_string)
-        };
-        assert_eq!(refusal(&[("layers", "2"), ("fanout", "(16, 6)")]), None);
-        let message = refusal(&[("layers", "3"), ("fanout", "(16, 6)")]).unwrap();
+        assert_eq!(ignored(&[("layers", "2"), ("fanout", "(16, 6)")]), None);
+        let message = ignored(&[("layers", "3"), ("fanout", "(16, 6)")]).unwrap();
         assert!(message.starts_with("layers = 3 and a fanout of 2 hops disagree; "), "{message}");
-        let message = refusal(&[("history", "frozen")]).unwrap();
+        let message = ignored(&[("history", "frozen")]).unwrap();
         assert!(
             message.starts_with("option \"history\" changes neither labels nor training"),
             "{message}"
         );
-        assert_eq!(refusal(&[("history", "rolling")]), None);
+        assert_eq!(ignored(&[("history", "rolling")]), None);
     }
 
     #[test]
@@ -624,8 +736,8 @@ mod tests {
             "option \"history\" expects 'rolling' or 'frozen', found froze; did you mean \"frozen\"?"
         );
         assert_eq!(
-            error("date_known", "end_of_day"),
-            "option \"date_known\" expects 'start_of_day', the only choice yet, found end_of_day"
+            error("date_known", "end_of_days"),
+            "option \"date_known\" expects 'start_of_day' or 'end_of_day', found end_of_days; did you mean \"end_of_day\"?"
         );
         assert_eq!(
             error("interval", "90"),
@@ -645,7 +757,7 @@ mod tests {
         let mut options = Options::default();
         options.set("budget", "30s").unwrap();
         assert_eq!(options.budget, Span::parse("30 seconds"));
-        options.refuse_ignored().unwrap();
+        assert!(options.find_ignored().is_none());
         options.set("budget", "none").unwrap();
         assert_eq!(options.budget, None);
     }

@@ -681,6 +681,27 @@ async fn a_select_of_entities_needs_the_columns_of_the_key() {
 }
 
 #[tokio::test]
+async fn rows_of_a_select_that_cannot_be_read_are_an_error_or_left_out() {
+    let named = |options: &str| {
+        let values = "('1', '2020-01-10'), ('x', '2020-01-10'), ('2', NULL), ('3', 'soon')";
+        let sql = format!(
+            "PREDICT COUNT(orders.*, 0, 10) FOR customers.id IN (SELECT a, b FROM (VALUES {values}) AS v(a, b)) {options}"
+        );
+        plan(&sql, &shop())
+    };
+    let lack = "1 row with a key that is none, 1 row without a cutoff, 1 row with a cutoff that is no time";
+    let context = shop_session();
+    let error = named("").seeds(&context, at("2020-01-13")).await.unwrap_err().to_string();
+    assert!(error.starts_with(&format!("FOR … IN (SELECT …) yields {lack}; ")), "{error}");
+    let skipping = named("WITH (on_error = 'skip')");
+    let seeds = skipping.seeds(&context, at("2020-01-13")).await.unwrap();
+    assert_eq!(text(&seeds, 0), ["2020-01-10T00:00:00:1:true:true"]);
+    assert_eq!(skipping.unreadable(&context).await.unwrap().as_deref(), Some(lack));
+    let all = "PREDICT COUNT(orders.*, 0, 10) FOR customers.id IN (SELECT id FROM customers)";
+    assert_eq!(plan(all, &shop()).unreadable(&context).await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn explain_labels_counts_rows_and_entities() {
     let schema = shop();
     let plan = plan("PREDICT COUNT(orders.*, 0, 2) > 0 FOR EACH customers.id", &schema);

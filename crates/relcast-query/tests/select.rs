@@ -145,6 +145,26 @@ async fn the_horizon_must_be_said_and_cutoffs_have_no_step() {
 }
 
 #[tokio::test]
+async fn what_would_be_refused_can_be_left_out_and_is_counted() {
+    let select = "SELECT \"Cutoff\", \"ID\", score AS label, CASE WHEN \"ID\" = 2 THEN -1.0 ELSE 1.0 END AS weight FROM marks \
+                  UNION ALL SELECT \"Cutoff\", \"ID\", score, 1.0 FROM marks WHERE \"Cutoff\" = '2020-01-02'";
+    assert!(check(select, MONTH).await.is_err());
+    let skip = "WITH (horizon = '10 days', on_error = 'skip')";
+    let found = check(select, skip).await.unwrap();
+    assert_eq!(
+        found.notes,
+        [
+            "label rows that are left out: 1 without a cutoff, 2 without a label, 2 with a key that table \"customers\" does not have, 1 with a weight that is NULL, negative, infinite or no number, 2 that share their cutoff and key with another"
+        ]
+    );
+    let plan = LabelPlan::from_select(&found.select, &shop(), &[]).unwrap();
+    let cutoffs = [at("2020-01-01"), at("2020-01-02")];
+    let (rows, weights) = plan.weighted_rows(&session(), &cutoffs).await.unwrap();
+    assert_eq!(rows.column(1).as_primitive::<Int64Type>().values().to_vec(), [1]);
+    assert_eq!(weights.unwrap(), [1.0]);
+}
+
+#[tokio::test]
 async fn weights_come_with_their_rows_and_must_be_numbers_of_0_or_more() {
     let select = "SELECT \"Cutoff\", \"ID\", score AS label, many + 0.5 AS \"Weight\" FROM marks";
     let found = check(select, MONTH).await.unwrap().select;

@@ -63,7 +63,9 @@ fn code(error: &EngineError) -> &'static str {
         EngineError::Query(QueryError::Syntax { .. }) => "42601",
         EngineError::Query(QueryError::Meaning { message, .. })
         | EngineError::Sql { message, .. } => code_of_message(message),
-        EngineError::Query(QueryError::Option { .. } | QueryError::Labels { .. }) => "22023",
+        EngineError::Query(
+            QueryError::Option { .. } | QueryError::Labels { .. } | QueryError::Named { .. },
+        ) => "22023",
         EngineError::NoModel { .. } | EngineError::NoVersion { .. } => "42704",
         EngineError::ModelExists { .. } => "42710",
         EngineError::TableExists { .. } => "42P07",

@@ -7,8 +7,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray};
-use arrow::compute::cast;
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray,
+};
+use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{
     DataType, Field, Schema as ArrowSchema, TimeUnit, TimestampMicrosecondType,
 };
@@ -82,12 +84,33 @@ impl LabelSplits {
             if count > 0 {
                 return Err(TrainError::Labels(format!(
                     "{count} of {} {split} labels are infinite or not a number (NaN); leave such rows \
-                     out with a condition of the aggregate or ASSUMING, or mend the column in the source",
+                     out with a condition of the aggregate, ASSUMING or on_error = 'skip', or mend the \
+                     column in the source",
                     finite.len()
                 )));
             }
         }
         Ok(())
+    }
+
+    /// Leaves such labels out instead; tells how many there were, if any.
+    ///
+    /// # Errors
+    /// Arrow's, if labels are no numbers though their type says so.
+    pub fn leave_out_infinite(&mut self) -> Result<Option<String>, TrainError> {
+        let mut left_out = 0;
+        if let Some(weights) = &mut self.weights {
+            let mut finite = finite_labels(&self.train)?.into_iter();
+            weights.retain(|_| finite.next().unwrap_or(true));
+        }
+        for rows in [&mut self.train, &mut self.validation, &mut self.test] {
+            let finite = BooleanArray::from(finite_labels(rows)?);
+            left_out += finite.false_count();
+            *rows = filter_record_batch(rows, &finite)?;
+        }
+        Ok((left_out > 0).then(|| {
+            format!("label rows that are left out: {left_out} infinite or not a number (NaN)")
+        }))
     }
 }
 
@@ -458,5 +481,21 @@ mod tests {
         assert!(splits(&[1.0, 3.0]).check_finite().is_ok());
         let error = splits(&[f64::NAN, 1.0, f64::INFINITY]).check_finite().unwrap_err().to_string();
         assert!(error.starts_with("2 of 3 validation labels are infinite"), "{error}");
+    }
+
+    #[test]
+    fn labels_that_are_no_numbers_can_be_left_out_with_their_weights() {
+        let mut splits = LabelSplits {
+            train: rows(&[1.0, f64::NAN, 2.0]),
+            validation: rows(&[f64::INFINITY]),
+            test: rows(&[3.0]),
+            weights: Some(vec![0.1, 0.2, 0.3]),
+        };
+        let note = splits.leave_out_infinite().unwrap().unwrap();
+        assert_eq!(note, "label rows that are left out: 2 infinite or not a number (NaN)");
+        let left = [&splits.train, &splits.validation, &splits.test].map(RecordBatch::num_rows);
+        assert_eq!((left, splits.weights.as_deref()), ([2, 0, 1], Some(&[0.1, 0.3][..])));
+        splits.check_finite().unwrap();
+        assert_eq!(splits.leave_out_infinite().unwrap(), None);
     }
 }

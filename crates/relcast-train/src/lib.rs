@@ -7,6 +7,7 @@
 pub mod baselines;
 pub mod batch;
 pub mod checkpoint;
+pub mod conformal;
 pub mod dataset;
 pub mod drift;
 mod error;

@@ -93,16 +93,42 @@ impl Inputs {
         visible_end: i64,
         batch_size: usize,
     ) -> Result<Vec<f32>, TrainError> {
-        let positions: Vec<usize> = (0..examples.len()).collect();
-        let batches = positions
-            .chunks(batch_size)
-            .map(|chunk| examples.seeds(chunk, visible_end, &self.graph, self.entity))
-            .collect();
+        let batches = self.batches(examples, visible_end, batch_size);
         let mut outputs = Vec::with_capacity(examples.len() * model.outputs());
         self.for_each_batch(batches, &Device::flex(), |_, batch| {
             outputs.extend(model.forward(&batch).into_data_as::<f32>().iter::<f32>());
             Ok(())
         })?;
         Ok(outputs)
+    }
+
+    /// The same with what `model` makes of each example before the head: `width` numbers per example,
+    /// in their order.
+    ///
+    /// # Errors
+    /// As [`Inputs::for_each_batch`].
+    pub fn represent(
+        &self,
+        model: &Ensemble,
+        examples: &Examples,
+        visible_end: i64,
+        batch_size: usize,
+    ) -> Result<(Vec<f32>, Vec<f32>), TrainError> {
+        let batches = self.batches(examples, visible_end, batch_size);
+        let mut outputs = Vec::with_capacity(examples.len() * model.outputs());
+        let mut states = Vec::with_capacity(examples.len() * model.width());
+        self.for_each_batch(batches, &Device::flex(), |_, batch| {
+            let (output, state) = model.represent(&batch);
+            outputs.extend(output.into_data_as::<f32>().iter::<f32>());
+            states.extend(state.into_data_as::<f32>().iter::<f32>());
+            Ok(())
+        })?;
+        Ok((outputs, states))
+    }
+
+    fn batches(&self, examples: &Examples, visible_end: i64, batch_size: usize) -> Vec<Seeds> {
+        let positions: Vec<usize> = (0..examples.len()).collect();
+        let chunks = positions.chunks(batch_size);
+        chunks.map(|chunk| examples.seeds(chunk, visible_end, &self.graph, self.entity)).collect()
     }
 }

@@ -248,6 +248,9 @@ pub struct Predict {
     /// Where predictions go: file.parquet, file.csv or sqlite://file#table; by default they are printed
     #[arg(long, value_name = "TARGET")]
     pub into: Option<Target>,
+    /// An option of the prediction, as name=value, such as interval=0.9; may be given again
+    #[arg(long, value_name = "NAME=VALUE", value_parser = option)]
+    pub set: Vec<(String, String)>,
 }
 
 /// The commands about registered models.

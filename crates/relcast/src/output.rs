@@ -67,9 +67,10 @@ pub fn print_rows(
             let mut text = Vec::new();
             let mut writer = WriterBuilder::new().with_header(true).build(&mut text);
             // A batch without rows brings the header.
-            writer.write(&RecordBatch::new_empty(schema.clone())).map_err(failed)?;
-            for batch in batches {
-                writer.write(batch).map_err(failed)?;
+            let header = RecordBatch::new_empty(schema.clone());
+            for batch in std::iter::once(&header).chain(batches) {
+                let flat = relcast_connect::flattened(batch).map_err(failed)?;
+                writer.write(&flat).map_err(failed)?;
             }
             drop(writer);
             print(&String::from_utf8_lossy(&text))

@@ -426,6 +426,11 @@ fn options_that_contradict_the_target_or_each_other_are_refused() {
         (QUERY, &["history=frozen"][..], "\"history\" changes neither labels nor training"),
         (QUERY, &["layers=3", "fanout=(16, 6)"][..], "layers = 3 and a fanout of 2 hops disagree"),
         (spending, &["class_weights=true"][..], "weighs classes, and regression has none"),
+        (QUERY, &["interval=0.9"][..], "is about numbers, and binary classification has none"),
+        (QUERY, &["quantiles=(0.1, 0.9)"][..], "option \"quantiles\" is about numbers"),
+        (QUERY, &["date_known=end_of_day"][..], "no table has a column of dates"),
+        (spending, &["threshold=0.3"][..], "tells two classes apart, and regression has none"),
+        (spending, &["keep=(a.b)"][..], "option \"keep\" does nothing yet"),
         (QUERY, &["channels=200000"][..], "a whole number from 1 to 2048, found 200000"),
         (QUERY, &["layers=16"][..], "a whole number from 1 to 6, found 16"),
     ] {

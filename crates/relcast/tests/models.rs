@@ -42,6 +42,44 @@ fn an_artefact_tells_its_version_and_its_format() {
 }
 
 #[test]
+fn predictions_take_options_of_their_own() {
+    let shop = shop();
+    out(shop.path());
+    let query = "PREDICT SUM(orders.amount, 0, 30, days) FOR EACH customers.customer_id";
+    stdout(&train(shop.path(), &["--query", query, "--set", "interval=0.5"]));
+    let predict = |more: &[&str]| {
+        let command = ["predict", "--db", ".", "--model", "m"];
+        relcast(shop.path(), &[&command[..], more].concat())
+    };
+    let wide = |row: &Value| row["upper"].as_f64().unwrap() - row["lower"].as_f64().unwrap();
+    let stored = json(&predict(&["--format", "json"]));
+    let asked = json(&predict(&["--format", "json", "--set", "interval=0.9"]));
+    assert_eq!(stored.as_array().unwrap().len(), 40);
+    for (stored, asked) in stored.as_array().unwrap().iter().zip(asked.as_array().unwrap()) {
+        assert!(wide(asked) >= wide(stored), "{asked} and {stored}");
+    }
+
+    // Lists are JSON where cells are flat.
+    let embedded = ["--set", "embedding=true"];
+    let printed = stdout(&predict(&[&embedded[..], &["--format", "csv"]].concat()));
+    stdout(&predict(&[&embedded[..], &["--into", "out/p.csv"]].concat()));
+    let written = fs::read_to_string(shop.path().join("out/p.csv")).unwrap();
+    for text in [printed, written] {
+        assert!(text.starts_with("customer_id,cutoff,prediction,lower,upper,embedding,"), "{text}");
+        assert!(text.contains(",\"["), "{text}");
+    }
+    for (set, said) in [
+        ("epochs=3", "option \"epochs\" is decided when a model is trained"),
+        ("interval=90", "expects a number between 0 and 1, found 90"),
+        ("interval=0.99", "interval = 0.99 takes at least 199 label rows of validation"),
+        ("threshold=0.3", "and regression has none"),
+    ] {
+        let message = error(&predict(&["--set", set]), 1);
+        assert!(message.contains(said) && !message.contains("line 0"), "{message}");
+    }
+}
+
+#[test]
 fn several_classes_are_weighed_where_it_is_asked_for() {
     let shop = shop();
     let query = "PREDICT LAST(orders.amount, 0, 60, days) CLASSIFY FOR EACH customers.customer_id";

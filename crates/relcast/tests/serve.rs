@@ -12,6 +12,7 @@ use common::served::Served;
 use common::{QUERY, shop};
 use tokio_postgres::NoTls;
 use tokio_postgres::error::{ErrorPosition, SqlState};
+use tokio_postgres::types::Type;
 
 fn at(text: &str) -> NaiveDateTime {
     text.parse().unwrap()
@@ -46,6 +47,15 @@ async fn a_driver_trains_predicts_with_parameters_and_writes() {
     assert_eq!((rows.len(), rows[0].get::<_, i64>("customer_id")), (1, 7));
     let joined = "SELECT c.name FROM (PREDICT USING MODEL churn) p JOIN customers c USING (customer_id) WHERE c.customer_id = $1";
     assert_eq!(client.query(joined, &[&3i64]).await.unwrap()[0].get::<_, &str>(0), "Customer 3");
+
+    let embedded =
+        "PREDICT USING MODEL churn FOR customers.customer_id = $1 WITH (embedding = true)";
+    let embedded = client.prepare(embedded).await.unwrap();
+    let of_lists = |c: &tokio_postgres::Column| *c.type_() == Type::FLOAT4_ARRAY;
+    let announced = embedded.columns().iter().find(|c| of_lists(c)).unwrap();
+    assert_eq!(announced.name(), "embedding");
+    let rows = client.query(&embedded, &[&7i64]).await.unwrap();
+    assert_eq!(rows[0].get::<_, Vec<f32>>("embedding").len(), 128);
 
     client.batch_execute("CREATE TABLE leaving AS PREDICT USING MODEL churn").await.unwrap();
     let count = client.query_one("SELECT count(*) FROM leaving", &[]).await.unwrap();

@@ -10,7 +10,7 @@ use relcast_catalog::inspect::LinkReport;
 use relcast_catalog::{SemanticType, TableId, check_keys, format_time, inspect};
 use relcast_query::ast::PredictiveQuery;
 use relcast_query::statement::{CreateModel, Labels};
-use relcast_query::{LabelPlan, bind};
+use relcast_query::{DateKnown, LabelPlan, bind};
 use relcast_train::model::{MEMBERS, sample_plan};
 
 use super::prediction::Prediction;
@@ -84,7 +84,9 @@ impl Session {
             return Ok(Resolved::new(&self.engine, query).await?.plan);
         }
         let schema = &self.engine.catalog.schema;
-        Ok(LabelPlan::from_query(&bind(query, schema)?, schema)?)
+        let plan = LabelPlan::from_query(&bind(query, schema)?, schema)?;
+        plan.refuse_ignored(&query.options)?;
+        Ok(plan)
     }
 
     async fn plan_text(&self, plan: &LabelPlan, who: &str) -> Result<String, EngineError> {
@@ -107,6 +109,14 @@ impl Session {
             plan.horizon
         ));
         line(&format!("by {who}"));
+        if let Some([low, high]) = plan.options.band() {
+            line(&format!(
+                "bounds: quantiles {low} and {high}, from how far off the model is on validation"
+            ));
+        }
+        if plan.options.date_known == DateKnown::EndOfDay {
+            line("dates: known from the midnight that ends them");
+        }
         line("labels");
         for split in &labels.splits {
             let (first, last) = (split.cutoffs.first(), split.cutoffs.last());

@@ -1,7 +1,7 @@
 //! `CREATE MODEL … FOR … AS (SELECT …)`: from the SELECT as written to a question.
 
 use relcast_query::statement::{LabelledRows, Labels, Statement};
-use relcast_query::{CheckedSelect, LabelSelect, Place, QueryError, bind, statements};
+use relcast_query::{CheckedSelect, LabelPlan, LabelSelect, Place, QueryError, bind, statements};
 
 use super::Session;
 use crate::error::EngineError;
@@ -14,15 +14,19 @@ impl Session {
         match labels {
             Labels::Query { query, text } => {
                 // Bound here first, so that an error says its place in the whole statement.
-                if bind(query, schema)?.names_entities() {
+                let bound = bind(query, schema)?;
+                if bound.names_entities() {
                     return Err(EngineError::NamesEntities);
                 }
+                LabelPlan::from_query(&bound, schema)?.refuse_ignored(&query.options)?;
                 Ok(Question::Query(text.clone()))
             }
             Labels::Select(written) => {
                 self.plan_select(written).await.map_err(|error| within(error, written.at))?;
                 let context = &self.engine.database.context;
                 let checked = LabelSelect::check(context, schema, written).await?;
+                let plan = LabelPlan::from_select(&checked.select, schema, &[])?;
+                plan.refuse_ignored(&written.options)?;
                 Ok(self.told(checked))
             }
         }

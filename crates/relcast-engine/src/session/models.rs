@@ -64,13 +64,15 @@ impl Session {
         set: Vec<(String, String)>,
     ) -> Result<EvaluationReport, EngineError> {
         let (engine, watcher, name) = (self.engine.clone(), self.watcher.clone(), name.to_owned());
-        apart(async move |stop| {
+        let report = apart(async move |stop| {
             let mut watch = Watch { watcher, stop };
             let (registry, database, catalog) =
                 (&engine.registry, &engine.database, &engine.catalog);
             work::train(registry, database, catalog, &question, &set, &name, &mut watch).await
         })
-        .await
+        .await?;
+        report.notes.iter().for_each(|note| self.watcher.notice(note));
+        Ok(report)
     }
 
     pub(super) async fn evaluate_model(

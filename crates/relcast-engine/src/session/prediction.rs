@@ -55,7 +55,7 @@ fn schema(engine: &Engine, resolved: &Resolved, written: bool) -> ArrowSchema {
     let time = DataType::Timestamp(TimeUnit::Microsecond, None);
     let mut fields = key_fields(engine, &resolved.plan);
     fields.push(Field::new("cutoff", time.clone(), false));
-    fields.extend(prediction_fields(resolved.plan.task_type));
+    fields.extend(prediction_fields(resolved.plan.task_type, &resolved.plan.options));
     fields.push(Field::new("in_sample", DataType::Boolean, false));
     if resolved.names_entities {
         fields.push(Field::new("eligible", DataType::Boolean, false));

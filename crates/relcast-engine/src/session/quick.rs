@@ -45,12 +45,13 @@ pub(super) async fn quick_model(
     let started = Instant::now();
     let (shared, question, told) = (engine.clone(), question.clone(), watcher.clone());
     let trained = name.clone();
-    apart(async move |stop| {
+    let report = apart(async move |stop| {
         let (registry, database, catalog) = (&shared.registry, &shared.database, &shared.catalog);
         let mut watch = Watch { watcher: told, stop };
         train(registry, database, catalog, &question, &set, &trained, &mut watch).await
     })
     .await?;
+    report.notes.iter().for_each(|note| watcher.notice(note));
     watcher.notice(&format!(
         "trained a quick model in {:.1} s; it is used again as long as query and data stay the same",
         started.elapsed().as_secs_f64()

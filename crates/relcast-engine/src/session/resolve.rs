@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, Int64Array, StringArray};
 use arrow::datatypes::DataType;
 use relcast_catalog::Schema;
 use relcast_query::ast::{ForClause, Literal, PredictiveQuery, Selection};
-use relcast_query::{BoundQuery, LabelPlan, bind, parse};
+use relcast_query::{BoundQuery, LabelPlan, Options, bind, bind_with, parse};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -57,6 +57,9 @@ impl Resolved {
         } else {
             of_model(query)?
         };
+        plan.refuse_ignored(&query.options)?;
+        // What cannot be told is said before anybody is looked for.
+        model.band(&plan.options, &query.options)?;
         let names_entities = *selection != Selection::Each;
         Ok(Self { asked: Asked::Model(model), plan, names_entities, keys })
     }
@@ -65,6 +68,7 @@ impl Resolved {
         let schema = &engine.catalog.schema;
         let bound = bind(query, schema)?;
         let plan = LabelPlan::from_query(&bound, schema)?;
+        plan.refuse_ignored(&query.options)?;
         Ok(Self {
             asked: Asked::Quick(quick_question(query)),
             names_entities: bound.names_entities(),
@@ -74,9 +78,11 @@ impl Resolved {
     }
 }
 
-/// The question that a query without a model asks: of all entities, at any time.
+/// The question that a query without a model asks: of all entities, at any time, however predictions
+/// are shown.
 fn quick_question(query: &PredictiveQuery) -> Question {
-    Question::Query(of_everybody(query).to_string())
+    let options = Options::of_training(&query.options);
+    Question::Query(PredictiveQuery { options, ..of_everybody(query) }.to_string())
 }
 
 /// The same of all entities, at any time.
@@ -122,7 +128,10 @@ fn of_query(
     model: &StoredModel,
 ) -> Result<LabelPlan, EngineError> {
     let schema = &model.schema;
-    let bound = bind(&query.completed_by(trained), schema)?;
+    // Options of training come from there; those of predictions are set over them.
+    let set = model.set_with(&query.options)?;
+    let completed = PredictiveQuery { options: Vec::new(), ..query.clone() }.completed_by(trained);
+    let bound = bind_with(&completed, schema, &set)?;
     if query.target.is_some() && target_of(query, schema)? != target_of(trained, schema)? {
         return Err(EngineError::OtherTarget {
             model: model.name.clone(),
@@ -156,13 +165,10 @@ fn of_labels(
     origin: &'static str,
 ) -> Result<LabelPlan, EngineError> {
     let schema = &model.schema;
-    let mut plan = model.question.plan(schema, &model.set)?;
+    let mut plan = model.plan_with(&query.options)?;
     if query.target.is_some() || query.condition.is_some() || query.assuming.is_some() {
         return Err(EngineError::TaskModel { model: model.name.clone(), origin });
     }
-    let written = relcast_query::Options::from_statement(&query.options)?;
-    plan.options.threshold = written.threshold.or(plan.options.threshold);
-    plan.options.top_classes = written.top_classes.or(plan.options.top_classes);
     plan.as_of = query.as_of;
     if let Some(entity) = &query.entity {
         let table = schema.table(plan.entity);

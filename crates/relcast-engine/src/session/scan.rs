@@ -24,6 +24,8 @@ use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
 };
+use relcast_query::OnError;
+use relcast_train::conformal::Band;
 use tokio::sync::mpsc::Sender;
 
 use super::prediction::Prediction;
@@ -35,7 +37,7 @@ use crate::error::EngineError;
 use crate::registry::now;
 use crate::runs::RunKind;
 use crate::stored::StoredModel;
-use crate::work::{Scorer, Shown, prediction_column, prediction_fields};
+use crate::work::{EMBEDDING, Scorer, Scores, Shown, prediction_column, prediction_fields};
 
 /// Entities scored at once: whoever wants few rows waits for no more.
 const CHUNK: usize = 4096;
@@ -114,6 +116,13 @@ impl PredictionScan {
         figures: &Figures,
         output: &Sender<Result<RecordBatch>>,
     ) -> Result<(), EngineError> {
+        let plan = &self.resolved.plan;
+        let band = model.band(&plan.options, &[])?;
+        if plan.options.on_error == OnError::Skip
+            && let Some(found) = plan.unreadable(&self.engine.database.context).await?
+        {
+            self.watcher.notice(&format!("rows of FOR … IN (SELECT …) that are left out: {found}"));
+        }
         let newest = self.engine.newest_time(model).await?;
         let started = Instant::now();
         let seeds = self.seeds(self.resolved.plan.as_of.unwrap_or(newest)).await?;
@@ -125,8 +134,15 @@ impl PredictionScan {
             let cutoff = time_of(&chunk);
             let scorer = self.engine.scorer(model, cutoff).await?;
             let started = Instant::now();
-            let rows =
-                Rows { scan: self.clone(), scorer, chunk: chunk.clone(), cutoff, run, newest };
+            let rows = Rows {
+                scan: self.clone(),
+                scorer,
+                band,
+                chunk: chunk.clone(),
+                cutoff,
+                run,
+                newest,
+            };
             let scored = figures.scored.clone();
             let batch = tokio::task::spawn_blocking(move || rows.predict(&scored)).await;
             let batch = batch.unwrap_or_else(|ended| {
@@ -179,6 +195,7 @@ impl PredictionScan {
 struct Rows {
     scan: PredictionScan,
     scorer: Arc<Scorer>,
+    band: Option<Band>,
     /// Cutoff, key columns, `eligible`, `known`.
     chunk: RecordBatch,
     cutoff: i64,
@@ -192,20 +209,20 @@ impl Rows {
         let count = self.chunk.num_rows();
         let keys = &self.chunk.columns()[1..=plan.entity_columns.len()];
         let task = &self.scorer.model.plan.fit.task;
-        let of_task = prediction_fields(plan.task_type);
+        let of_task = prediction_fields(plan.task_type, &plan.options);
         // Keys that exist are found with the predictions; where those are not wanted neither is why.
         let needed = of_task.iter().any(|f| self.scan.wants(f.name())) || self.scan.wants("reason");
-        let (predicted, there) = match needed {
+        let scores = match needed {
             true => {
                 scored.add(count);
-                self.scorer.predict(keys, self.cutoff)?
+                self.scorer.scores(keys, self.cutoff, self.scan.wants(EMBEDDING))?
             }
-            false => (Vec::new(), Vec::new()),
+            false => Scores::default(),
         };
         let known = self.chunk.column(self.chunk.num_columns() - 1).as_boolean().clone();
-        let has_row = there;
-        let there: Vec<bool> =
-            has_row.iter().zip(known.values()).map(|(row, known)| *row && known).collect();
+        let has_row = scores.there;
+        let there = has_row.iter().zip(known.values()).map(|(row, known)| *row && known).collect();
+        let scores = Scores { there, ..scores };
         let moment =
             |at: i64| -> ArrayRef { Arc::new(TimestampMicrosecondArray::from_value(at, count)) };
         let (trained_until, model) = (self.scorer.model.cutoffs.data_end, &self.scorer.model);
@@ -225,7 +242,10 @@ impl Rows {
                 "run_id" => Arc::new(Int64Array::from_value(self.run, count)),
                 "predicted_at" => moment(now()),
                 "data_until" => moment(self.newest),
-                _ => prediction_column(name, task, &predicted, &there, Shown::from(&plan.options))?,
+                _ => {
+                    let shown = Shown::from(&plan.options);
+                    prediction_column(name, task, &scores, shown, self.band)?
+                }
             })
         };
         let mut columns = Vec::with_capacity(self.scan.schema.fields().len());

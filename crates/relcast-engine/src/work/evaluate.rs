@@ -70,13 +70,14 @@ impl EvaluationReport {
     }
 }
 
-/// What will be missing in the figures of a model, known before it is trained.
+/// What is missing in the labels or will be in the figures of a model, known before it is trained.
 pub(super) fn notes(prepared: &Prepared) -> Vec<String> {
     let empty = |split: SplitName, then: &str| {
         let text = || format!("there are no {split:?} label rows: {then}").to_lowercase();
         prepared.examples.of(split).is_empty().then(text)
     };
     [
+        prepared.left_out.clone(),
         empty(SplitName::Val, "the last epoch is taken and cannot be chosen"),
         empty(SplitName::Test, "nothing says how good the model is"),
         boosting_left_out(&prepared.task),

@@ -14,7 +14,7 @@ mod train;
 pub use budget::ResolvedBudget;
 pub use check::{CheckLine, CheckedKind, Side, check};
 pub use columns::Shown;
-pub(crate) use columns::{prediction_column, prediction_fields};
+pub(crate) use columns::{EMBEDDING, Scores, prediction_column, prediction_fields};
 pub use evaluate::{EvaluationReport, evaluate, evaluate_as_of};
 pub use predict::{PredictAt, predict, predict_into};
 pub(crate) use prepare::known_until;

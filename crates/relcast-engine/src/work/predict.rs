@@ -8,11 +8,13 @@ use arrow::array::{
 use arrow::datatypes::{Field, Schema as ArrowSchema};
 use relcast_catalog::Catalog;
 use relcast_connect::{Database, Target};
-use relcast_query::History;
+use relcast_query::ast::Name;
+use relcast_query::{History, LabelPlan, OptionValue};
+use relcast_train::conformal::Band;
 use relcast_train::dataset::examples;
 use relcast_train::evaluate::{SplitName, visible_end};
 
-use super::columns::{Shown, prediction_column, prediction_fields};
+use super::columns::{Scores, Shown, prediction_column, prediction_fields};
 use super::scorer::Scorer;
 use crate::error::EngineError;
 use crate::home::Home;
@@ -29,23 +31,29 @@ pub enum PredictAt {
     Split(SplitName, History),
 }
 
-/// Predicts as [`predict`] and writes the rows to each of `targets`. All of it is one run on
-/// record: one that predicted and could not write has failed.
+/// Predicts as [`predict`] with the `written` options over those of training, and writes the rows to
+/// each of `targets`. All of it is one run on record: one that predicted and could not write has
+/// failed.
 ///
 /// # Errors
-/// As [`predict`], and if a target cannot be written or would be a table of the source.
+/// As [`predict`], for an option that is none of predictions or would do nothing, and if a target
+/// cannot be written or would be a table of the source.
 pub async fn predict_into(
     registry: &Registry,
     database: &Database,
     catalog: &Catalog,
     stored: &Arc<StoredModel>,
     at: PredictAt,
+    written: &[(Name, OptionValue)],
     targets: &[Target],
 ) -> Result<RecordBatch, EngineError> {
     targets.iter().try_for_each(relcast_connect::check_target)?;
     targets.iter().try_for_each(|target| database.check_apart(target))?;
+    let plan = stored.plan_with(written)?;
+    let band = stored.band(&plan.options, written)?;
     let work = async |run| {
-        let rows = predict_stored(registry.home(), database, catalog, stored, at, run).await?;
+        let asked = Asked { plan: &plan, band, run };
+        let rows = predict_stored(registry.home(), database, catalog, stored, at, asked).await?;
         for target in targets {
             relcast_connect::write(target, std::slice::from_ref(&rows)).await?;
         }
@@ -55,7 +63,8 @@ pub async fn predict_into(
 }
 
 /// Predicts with `stored`: the entity's key, `cutoff`, `prediction`, `probability` or
-/// `probabilities` by task, the model and its version, and the label for a split.
+/// `probabilities` by task, `lower`, `upper` and `embedding` where the model was trained to say them,
+/// the model and its version, and the label for a split.
 ///
 /// # Errors
 /// If the schema changed since training, or a stage fails.
@@ -66,7 +75,15 @@ pub async fn predict(
     stored: &Arc<StoredModel>,
     at: PredictAt,
 ) -> Result<RecordBatch, EngineError> {
-    predict_into(registry, database, catalog, stored, at, &[]).await
+    predict_into(registry, database, catalog, stored, at, &[], &[]).await
+}
+
+/// What is asked of the model, and which run asks.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    plan: &'a LabelPlan,
+    band: Option<Band>,
+    run: RunId,
 }
 
 async fn predict_stored(
@@ -75,7 +92,7 @@ async fn predict_stored(
     catalog: &Catalog,
     stored: &Arc<StoredModel>,
     at: PredictAt,
-    run: RunId,
+    asked: Asked<'_>,
 ) -> Result<RecordBatch, EngineError> {
     let moment = match at {
         PredictAt::Moment(moment) => moment,
@@ -83,12 +100,13 @@ async fn predict_stored(
     };
     let scorer = Scorer::open(home, database, &catalog.schema, stored.clone(), moment).await?;
     let prepared = &scorer.prepared;
+    let embedded = asked.plan.options.embedding;
     match at {
         PredictAt::Moment(moment) => {
             let cutoff = moment.unwrap_or(prepared.cutoffs.data_end);
-            let keys = prepared.plan.entities(&database.context, cutoff).await?;
-            let (predicted, _) = scorer.predict(keys.columns(), cutoff)?;
-            table(&scorer, run, &keys, &vec![cutoff; keys.num_rows()], &predicted)
+            let keys = asked.plan.entities(&database.context, cutoff).await?;
+            let scores = scorer.scores(keys.columns(), cutoff, embedded)?;
+            table(&scorer, asked, &keys, &vec![cutoff; keys.num_rows()], scores)
         }
         PredictAt::Split(split, history) => {
             let rows = match split {
@@ -97,9 +115,9 @@ async fn predict_stored(
             };
             let seeds = examples(&prepared.graph, &prepared.plan, &prepared.task, rows)?;
             let end = visible_end(split, history, &prepared.cutoffs);
-            let predicted = scorer.score(&seeds, end)?;
+            let scores = scorer.scores_of(&seeds, end, embedded)?;
             let keys: Vec<usize> = (1..rows.num_columns()).collect();
-            table(&scorer, run, &rows.project(&keys)?, &seeds.cutoffs, &predicted)
+            table(&scorer, asked, &rows.project(&keys)?, &seeds.cutoffs, scores)
         }
     }
 }
@@ -107,28 +125,29 @@ async fn predict_stored(
 /// Keys, cutoffs and predictions, the labels if `rows` has them, and where it all comes from.
 fn table(
     scorer: &Scorer,
-    run: RunId,
+    Asked { plan, band, run }: Asked<'_>,
     rows: &RecordBatch,
     cutoffs: &[i64],
-    predicted: &[f64],
+    scores: Scores,
 ) -> Result<RecordBatch, EngineError> {
     let (prepared, stored) = (&scorer.prepared, &scorer.model);
-    let keys = prepared.plan.entity_columns.len();
+    let keys = plan.entity_columns.len();
     let mut columns: Vec<(String, ArrayRef)> = Vec::new();
-    for (name, key) in prepared.plan.entity_columns.iter().zip(rows.columns()) {
+    for (name, key) in plan.entity_columns.iter().zip(rows.columns()) {
         columns.push((name.clone(), key.clone()));
     }
     let times = TimestampMicrosecondArray::from_iter_values(cutoffs.iter().copied());
     columns.push(("cutoff".to_owned(), Arc::new(times)));
-    let shown = Shown::from(&prepared.plan.options);
-    let there = vec![true; cutoffs.len()];
-    for field in prediction_fields(prepared.plan.task_type) {
+    let shown = Shown::from(&plan.options);
+    // Whoever passes is predicted for, with a row or without.
+    let scores = Scores { there: vec![true; cutoffs.len()], ..scores };
+    for field in prediction_fields(plan.task_type, &plan.options) {
         let task = &stored.plan.fit.task;
-        let column = prediction_column(field.name(), task, predicted, &there, shown)?;
+        let column = prediction_column(field.name(), task, &scores, shown, band)?;
         columns.push((field.name().clone(), column));
     }
     if rows.num_columns() > keys {
-        columns.push((prepared.plan.label_column.clone(), rows.column(keys).clone()));
+        columns.push((plan.label_column.clone(), rows.column(keys).clone()));
     }
     let count = cutoffs.len();
     let moment = |at| Arc::new(TimestampMicrosecondArray::from_value(at, count)) as ArrayRef;

@@ -9,7 +9,7 @@ use datafusion::prelude::SessionContext;
 use relcast_catalog::{Catalog, Schema, TaskManifest, format_time};
 use relcast_connect::Database;
 use relcast_graph::TemporalGraph;
-use relcast_query::{Cutoffs, LabelPlan, LabelSelect, Options};
+use relcast_query::{Cutoffs, DateKnown, LabelPlan, LabelSelect, OnError, Options, bind_with};
 use relcast_train::dataset::{
     LabelSplits, cutoff_column, examples, finite_labels, normalised_weights, open_graph, task_of,
     with_label_history,
@@ -26,11 +26,14 @@ use crate::stored::StoredModel;
 
 /// The columns of predictions beside the entity's key and the label, whose names they cannot have.
 /// SQLite does not tell upper from lower case, so neither do we.
-const RESULT_COLUMNS: [&str; 10] = [
+const RESULT_COLUMNS: [&str; 13] = [
     "cutoff",
     "prediction",
     "probability",
     "probabilities",
+    "lower",
+    "upper",
+    "embedding",
     "in_sample",
     "model",
     "model_version",
@@ -79,6 +82,33 @@ impl Question {
         Ok(plan)
     }
 
+    /// `schema` with its dates known from when the question, with `set` options on top, says.
+    ///
+    /// # Errors
+    /// Of the query's text, and for an option that is unknown or has no such value.
+    pub fn known_schema(
+        &self,
+        schema: &Schema,
+        set: &[(String, String)],
+    ) -> Result<Schema, EngineError> {
+        let mut options = match self {
+            Self::Task(_) => Options::default(),
+            Self::Select(select) => select.options.clone(),
+            Self::Query(text) => {
+                let in_text = EngineError::in_text(text);
+                let query = relcast_query::parse(text).map_err(&in_text)?;
+                Options::from_statement(&query.options).map_err(&in_text)?
+            }
+        };
+        for (name, value) in set {
+            options.set(name, value)?;
+        }
+        Ok(match options.date_known {
+            DateKnown::StartOfDay => schema.clone(),
+            DateKnown::EndOfDay => schema.with_dates_known_at_end(),
+        })
+    }
+
     /// `schema` as models of the question read it: without the columns that a task removes.
     ///
     /// # Errors
@@ -99,14 +129,11 @@ impl Question {
             Self::Task(task) => Ok(LabelPlan::from_task_with(task, schema, set)?),
             Self::Select(select) => Ok(LabelPlan::from_select(select, schema, set)?),
             Self::Query(text) => {
-                let parsed = relcast_query::parse(text).map_err(EngineError::in_text(text))?;
-                let mut query =
-                    relcast_query::bind(&parsed, schema).map_err(EngineError::in_text(text))?;
+                let in_text = EngineError::in_text(text);
+                let parsed = relcast_query::parse(text).map_err(&in_text)?;
+                let query = bind_with(&parsed, schema, set).map_err(&in_text)?;
                 if query.names_entities() {
                     return Err(EngineError::NamesEntities);
-                }
-                for (name, value) in set {
-                    query.options_mut().set(name, value)?;
                 }
                 Ok(LabelPlan::from_query(&query, schema)?)
             }
@@ -136,6 +163,8 @@ pub struct Prepared {
     pub known_until: i64,
     /// A hash of the label rows where they may change while the database stays as it is.
     pub label_hash: Option<String>,
+    /// Which label rows are left out, if any, since the options say so.
+    pub left_out: Option<String>,
 }
 
 impl Prepared {
@@ -153,6 +182,8 @@ impl Prepared {
         question: &Question,
         set: &[(String, String)],
     ) -> Result<Self, EngineError> {
+        let mut catalog = catalog.clone();
+        catalog.schema = question.known_schema(&catalog.schema, set)?;
         let plan = question.plan(&catalog.schema, set)?;
         let cutoffs = plan.cutoffs(&database.context, &catalog.schema).await?;
         let schema = match cutoffs.train.last() {
@@ -161,7 +192,7 @@ impl Prepared {
         };
         let schema = &question.schema_of_inputs(schema)?;
         let plan = question.plan(schema, set)?;
-        let splits = LabelSplits::read(&database.context, &plan, &cutoffs).await?;
+        let (splits, left_out) = label_splits(&database.context, &plan, &cutoffs).await?;
         splits.check_finite()?;
         let task = task_of(&plan.task_type, &splits.train)?;
         let known_until = cutoffs.data_end;
@@ -169,6 +200,7 @@ impl Prepared {
         let mut prepared =
             Self::build(home, database, schema, plan, cutoffs, splits, task, known_until).await?;
         prepared.examples.train.weights = weights.unwrap_or_default();
+        prepared.left_out = left_out;
         Ok(prepared)
     }
 
@@ -223,7 +255,7 @@ impl Prepared {
             cutoffs.train.retain(closed);
             refuse_none_closed(stored, &cutoffs)?;
         }
-        let splits = LabelSplits::read(&database.context, &plan, &cutoffs).await?;
+        let (splits, _) = label_splits(&database.context, &plan, &cutoffs).await?;
         let known_until = match cutoff {
             Some(at) => {
                 let until = known_until(&database.context, &plan, &cutoffs, at).await?;
@@ -287,6 +319,7 @@ impl Prepared {
             graph,
             known_until,
             label_hash,
+            left_out: None,
         })
     }
 
@@ -301,6 +334,21 @@ impl Prepared {
         let rows = self.plan.row_values(&database.context).await?;
         Ok(rows.map(|rows| RowHistory::read(&rows, &self.task)).transpose()?)
     }
+}
+
+/// The label rows of all splits. Those that nothing can be learnt from or judged by are left out if the
+/// options say so; then they are told.
+async fn label_splits(
+    ctx: &SessionContext,
+    plan: &LabelPlan,
+    cutoffs: &Cutoffs,
+) -> Result<(LabelSplits, Option<String>), EngineError> {
+    let mut splits = LabelSplits::read(ctx, plan, cutoffs).await?;
+    let left_out = match plan.options.on_error {
+        OnError::Abort => None,
+        OnError::Skip => splits.leave_out_infinite()?,
+    };
+    Ok((splits, left_out))
 }
 
 /// Until when the world is known to someone who predicts at `cutoff`: at least until then, unless

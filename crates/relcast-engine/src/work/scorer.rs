@@ -11,6 +11,7 @@ use relcast_train::evaluate::predictions;
 use relcast_train::examples::Examples;
 use relcast_train::score::Inputs;
 
+use super::columns::Scores;
 use super::prepare::Prepared;
 use crate::error::EngineError;
 use crate::home::Home;
@@ -58,12 +59,40 @@ impl Scorer {
         keys: &[ArrayRef],
         cutoff: i64,
     ) -> Result<(Vec<f64>, Vec<bool>), EngineError> {
+        let Scores { predicted, there, .. } = self.scores(keys, cutoff, false)?;
+        Ok((predicted, there))
+    }
+
+    /// The same with an embedding of each entity, if wanted.
+    pub(crate) fn scores(
+        &self,
+        keys: &[ArrayRef],
+        cutoff: i64,
+        embedded: bool,
+    ) -> Result<Scores, EngineError> {
         let rows = keys.first().map_or(0, |column| column.len());
         let (cutoffs, labels) = (vec![cutoff; rows], vec![f64::NAN; rows]);
         let prepared = &self.prepared;
         let seeds = seeds_of(&prepared.graph, &prepared.plan, cutoffs, keys, labels)?;
-        let predicted = self.score(&seeds, self.until)?;
-        Ok((predicted, seeds.rows.iter().map(Option::is_some).collect()))
+        self.scores_of(&seeds, self.until, embedded)
+    }
+
+    /// The same for `seeds` with history visible until `end`.
+    pub(crate) fn scores_of(
+        &self,
+        seeds: &Examples,
+        end: i64,
+        embedded: bool,
+    ) -> Result<Scores, EngineError> {
+        let there = seeds.rows.iter().map(Option::is_some).collect();
+        if !embedded {
+            let predicted = self.score(seeds, end)?;
+            return Ok(Scores { predicted, embeddings: Vec::new(), there });
+        }
+        let fit = &self.model.plan.fit;
+        let batch_size = fit.batch_size.max(256);
+        let (outputs, embeddings) = self.inputs.represent(&self.network, seeds, end, batch_size)?;
+        Ok(Scores { predicted: predictions(fit, &outputs), embeddings, there })
     }
 
     /// Predictions for `seeds` with history visible until `end`, as of [`Scorer::predict`].

@@ -7,6 +7,7 @@ use relcast_catalog::Catalog;
 use relcast_connect::Database;
 use relcast_train::TrainError;
 use relcast_train::checkpoint::CheckpointFile;
+use relcast_train::conformal::residuals;
 use relcast_train::fit::{Progress, fit};
 use relcast_train::model::{ModelPlan, TrainingData, sample_plan};
 use serde_json::json;
@@ -20,7 +21,7 @@ use crate::error::EngineError;
 use crate::home::{Home, ModelLock};
 use crate::registry::{NewVersion, Registry};
 use crate::runs::RunKind;
-use crate::stored::versions;
+use crate::stored::{check_validation, versions};
 
 /// How long a second writer of one model waits for the first.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -63,11 +64,12 @@ async fn train_locked(
     let begun = Instant::now();
     let started = begun;
     let asked = question.plan(&catalog.schema, set)?;
-    asked.refuse_ignored()?;
+    asked.refuse_ignored(&[])?;
     // Too many steps are said before any work.
     sample_plan(&catalog.schema, asked.entity, &fit_options(&asked.options).fanout())?;
     let prepared = Prepared::new(home, database, catalog, question, set).await?;
     let options = fit_options(&prepared.plan.options);
+    check_validation(&prepared.plan.options, &[], prepared.examples.validation.len())?;
     notes(&prepared).iter().for_each(|note| tracing::warn!("{note}"));
     seconds.insert("labels_and_graph".to_owned(), started.elapsed().as_secs_f64());
 
@@ -102,6 +104,7 @@ async fn train_locked(
     let rows = prepared.row_history(database).await?;
     let results =
         judge(&prepared, &model, &inputs, rows.as_ref()).evaluate(&network, &every(None, None))?;
+    let residuals = residuals(&inputs, &model.fit, &network, &examples.validation)?;
     seconds.insert("evaluate".to_owned(), started.elapsed().as_secs_f64());
 
     let mut report = EvaluationReport::new(name, 0, &prepared, &model, seconds, results);
@@ -122,7 +125,7 @@ async fn train_locked(
     let epochs = json!({ "best": fitted.best_epoch, "epochs": fitted.epochs });
     let artefact = |version| {
         report.version = version;
-        let documents = BTreeMap::from([
+        let mut documents = BTreeMap::from([
             ("model".to_owned(), serde_json::to_value(&model).map_err(EngineError::json)?),
             ("question".to_owned(), question),
             (
@@ -133,6 +136,10 @@ async fn train_locked(
             ("epochs".to_owned(), epochs),
             ("versions".to_owned(), versions()),
         ]);
+        if let Some(residuals) = residuals {
+            let residuals = serde_json::to_value(residuals).map_err(EngineError::json)?;
+            documents.insert("residuals".to_owned(), residuals);
+        }
         Ok(Artefact { weights: fitted.weights.0, documents })
     };
     registry.publish(lock, &new, artefact).await?;

@@ -35,7 +35,7 @@ pub async fn build(
     let writer = SnapshotWriter::new(directory)?;
     let mut tables = Vec::with_capacity(schema.tables.len());
     for (id, table) in (0u32..).map(TableId).zip(&schema.tables) {
-        let spill = Spill::read(ctx, table, writer.path(&format!("spill-{}", id.0))).await?;
+        let spill = Spill::read(ctx, schema, id, writer.path(&format!("spill-{}", id.0))).await?;
         tracing::debug!(table = table.name, rows = spill.rows(), "read");
         tables.push(RawTable::new(schema, id, spill)?);
     }

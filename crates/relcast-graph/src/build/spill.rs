@@ -11,10 +11,9 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::ipc::writer::FileWriter;
-use datafusion::common::TableReference;
 use datafusion::prelude::{Column, Expr, SessionContext};
 use rayon::prelude::*;
-use relcast_catalog::Table;
+use relcast_catalog::{Schema, TableId, rows_relation};
 
 use crate::MAX_ROWS;
 use crate::arrow_file::ArrowFile;
@@ -31,18 +30,20 @@ pub struct Spill {
 }
 
 impl Spill {
-    /// Reads the columns of `table` into a file at `path`.
+    /// Reads the columns of the table `id` into a file at `path`.
     ///
     /// # Errors
     /// If the table lacks a column or cannot be read.
     pub async fn read(
         ctx: &SessionContext,
-        table: &Table,
+        schema: &Schema,
+        id: TableId,
         path: PathBuf,
     ) -> Result<Self, GraphError> {
+        let table = schema.table(id);
         let failed = |source| GraphError::Read { table: table.name.clone(), source };
-        let reference = TableReference::bare(table.name.clone());
-        let frame = ctx.table(reference).await.map_err(failed)?;
+        let sql = format!("SELECT * FROM {}", rows_relation(schema, id));
+        let frame = ctx.sql(&sql).await.map_err(failed)?;
         let present = frame.schema().inner().clone();
         if let Some(column) = table.columns.iter().find(|c| present.index_of(&c.name).is_err()) {
             let names = present.fields().iter().map(|f| f.name().as_str());

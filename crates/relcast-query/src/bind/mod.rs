@@ -14,6 +14,7 @@ use relcast_catalog::{Column, Schema, TableId};
 use crate::ast::{
     ColumnName, Expr, ForClause, Function, Leaf, Literal, PredictiveQuery, Selection, Shape,
 };
+use crate::dates::known_schema;
 use crate::error::QueryError;
 use crate::options::Options;
 use crate::time::{Horizon, Span};
@@ -107,15 +108,10 @@ impl BoundQuery {
         self.item.as_ref()
     }
 
-    /// The options of WITH.
+    /// The options of WITH, and those that were set over them.
     #[must_use]
     pub fn options(&self) -> &Options {
         &self.options
-    }
-
-    /// The options, to be changed before a plan is made, as `--set` does.
-    pub fn options_mut(&mut self) -> &mut Options {
-        &mut self.options
     }
 }
 
@@ -125,6 +121,18 @@ impl BoundQuery {
 /// The first name, path, type, window or option that does not fit, with its place in the text and
 /// the nearest name.
 pub fn bind(query: &PredictiveQuery, schema: &Schema) -> Result<BoundQuery, QueryError> {
+    bind_with(query, schema, &[])
+}
+
+/// The same with options, by name and value, over those of the query.
+///
+/// # Errors
+/// As [`bind`], and for an option that is unknown or has no such value.
+pub fn bind_with(
+    query: &PredictiveQuery,
+    schema: &Schema,
+    set: &[(String, String)],
+) -> Result<BoundQuery, QueryError> {
     let (Some(target), Some(entity)) = (&query.target, &query.entity) else {
         return Err(QueryError::meaning_with_hint(
             query.at,
@@ -134,7 +142,12 @@ pub fn bind(query: &PredictiveQuery, schema: &Schema) -> Result<BoundQuery, Quer
     };
     let (table, written_columns) = bind_entity(entity, schema)?;
     check_keys(&entity.selection, &written_columns, table, schema, entity)?;
-    let options = Options::from_statement(&query.options)?;
+    let mut options = Options::from_statement(&query.options)?;
+    for (name, value) in set {
+        options.set(name, value)?;
+    }
+    let schema = known_schema(schema, &options, &query.options)?;
+    let schema = &*schema;
     let mut binder = Binder { schema, entity: table, aggregates: Vec::new() };
     let bound_target = binder.expression(target, Role::Target)?;
     let condition = binder.condition(query.condition.as_ref(), Role::Where)?;

@@ -1,6 +1,6 @@
 //! Tables with the time from which their rows are known, and the entities that exist at each cutoff.
 
-use relcast_catalog::{KnownFrom, Schema, TableId, link_condition, quoted};
+use relcast_catalog::{KnownFrom, Schema, TableId, link_condition, quoted, rows_relation};
 
 use super::expression::time_sql;
 use crate::options::Entities;
@@ -18,9 +18,9 @@ pub(super) fn timed_relation(schema: &Schema, id: TableId) -> Relation {
     let table = schema.table(id);
     match &table.known_from {
         KnownFrom::TimeColumn(column) => {
-            Relation { sql: quoted(&table.name), time: Some(column.clone()) }
+            Relation { sql: rows_relation(schema, id), time: Some(column.clone()) }
         }
-        KnownFrom::Static => Relation { sql: quoted(&table.name), time: None },
+        KnownFrom::Static => Relation { sql: rows_relation(schema, id), time: None },
         KnownFrom::Parents(_) => Relation {
             sql: format!("({})", relcast_catalog::known_relation(schema, id)),
             time: Some("relcast_known_at".to_owned()),
@@ -36,9 +36,10 @@ pub(super) fn entities_from(
     timestamps: &str,
 ) -> String {
     let table = schema.table(entity);
-    let (timestamps, name) = (quoted(timestamps), quoted(&table.name));
+    let timestamps = quoted(timestamps);
     if rule == Entities::All {
-        return format!("FROM {timestamps} AS t CROSS JOIN {name} AS e");
+        let rows = rows_relation(schema, entity);
+        return format!("FROM {timestamps} AS t CROSS JOIN {rows} AS e");
     }
     let cutoff = "t.\"timestamp\"";
     let mut exists = Vec::new();
@@ -98,7 +99,7 @@ fn first_seen(schema: &Schema, entity: TableId) -> Option<String> {
         key.iter().map(|k| format!("x.{0} = f.{0}", quoted(k))).collect::<Vec<_>>().join(" AND ");
     Some(format!(
         "(SELECT x.*, f.\"relcast_first_seen\" FROM {} AS x JOIN (SELECT {columns}, MIN(\"time\") AS \"relcast_first_seen\" FROM ({}) AS c GROUP BY {columns}) AS f ON {on})",
-        quoted(&schema.table(entity).name),
+        rows_relation(schema, entity),
         rows.join(" UNION ALL ")
     ))
 }

@@ -15,6 +15,7 @@ use super::cutoffs::Split;
 use super::entities::entities_from;
 use super::label_plan::{LabelPlan, When};
 use crate::bind::{FillIn, TaskType};
+use crate::dates::known_schema;
 use crate::error::QueryError;
 use crate::options::Entities;
 
@@ -72,7 +73,8 @@ impl LabelPlan {
         context: &SessionContext,
         schema: &Schema,
     ) -> Result<LabelExplanation, QueryError> {
-        let cutoffs = self.cutoffs(context, schema).await?;
+        let schema = known_schema(schema, &self.options, &[])?;
+        let cutoffs = self.cutoffs(context, &schema).await?;
         let all_cutoffs = cutoffs.all();
         let doing = "counting label rows and entities";
         let (cutoff, label) = (quoted(&self.cutoff_column), quoted(&self.label_column));
@@ -96,7 +98,7 @@ impl LabelPlan {
         );
         let seen = format!(
             "SELECT t.\"timestamp\", COUNT(*) AS \"rows\" {} GROUP BY t.\"timestamp\"",
-            entities_from(schema, self.entity, Entities::Seen, &self.timestamps)
+            entities_from(&schema, self.entity, Entities::Seen, &self.timestamps)
         );
         let rows = counts(&self.run(context, &all_cutoffs, &rows, doing).await?);
         let seen = counts(&self.run(context, &all_cutoffs, &seen, doing).await?);

@@ -10,6 +10,7 @@ use super::select::{LabelSelect, TIMESTAMPS};
 use super::task;
 use crate::ast::Selection;
 use crate::bind::{BoundQuery, Item, TaskType};
+use crate::dates::known_schema;
 use crate::error::QueryError;
 use crate::options::Options;
 use crate::time::Horizon;
@@ -39,6 +40,8 @@ pub struct LabelPlan {
     pub as_of: Option<i64>,
     /// Where splits lie and how a model is made.
     pub options: Options,
+    /// The types of the entity's key columns, as Arrow writes them.
+    pub(super) key_types: Vec<String>,
     /// The relation of cutoffs that the SQL reads: one column `timestamp`.
     pub(super) timestamps: String,
     pub(super) labels: String,
@@ -87,6 +90,8 @@ impl LabelPlan {
                 ),
             });
         }
+        let schema = known_schema(schema, &query.options, &[])?;
+        let schema = &*schema;
         let timestamps = free_name(schema);
         let writer = QueryWriter {
             query,
@@ -110,6 +115,7 @@ impl LabelPlan {
             task_type: query.task_type,
             entity: query.entity,
             entity_columns: query.entity_columns.clone(),
+            key_types: key_types(schema, query.entity),
             cutoff_column: cutoff_column.to_owned(),
             label_column: label_column.to_owned(),
             horizon: query.horizon,
@@ -146,6 +152,12 @@ impl LabelPlan {
         schema: &Schema,
         set: &[(String, String)],
     ) -> Result<Self, QueryError> {
+        let mut options = Options::default();
+        for (name, value) in set {
+            options.set(name, value)?;
+        }
+        let schema = known_schema(schema, &options, &[])?;
+        let schema = &*schema;
         let mut parts = task::read(manifest, schema)?;
         for (name, value) in set {
             parts.options.set(name, value)?;
@@ -165,6 +177,7 @@ impl LabelPlan {
             task_type: parts.task_type,
             entity: parts.entity,
             entity_columns: vec![manifest.entity_col.clone()],
+            key_types: key_types(schema, parts.entity),
             cutoff_column: manifest.time_col.clone(),
             label_column: manifest.target_col.clone(),
             horizon: parts.horizon,
@@ -199,6 +212,8 @@ impl LabelPlan {
         for (name, value) in set {
             options.set(name, value)?;
         }
+        let schema = known_schema(schema, &options, &[])?;
+        let schema = &*schema;
         let key = schema.table(entity).primary_key.clone();
         let keys: Vec<KeyColumn> =
             key.iter().map(|c| KeyColumn { column: c.clone(), name: c.clone() }).collect();
@@ -212,6 +227,7 @@ impl LabelPlan {
             labels: select.labels_sql(&key, &timestamps),
             closed: None,
             entity_columns: key,
+            key_types: key_types(schema, entity),
             cutoff_column: "cutoff".to_owned(),
             label_column: "label".to_owned(),
             horizon: select.horizon,
@@ -268,6 +284,13 @@ pub(super) fn fill_in_when(schema: &Schema, entity: TableId) -> When {
         Some(times) => When::AtOwnTime { times },
         None => When::Once { read: task::all_times(schema) },
     }
+}
+
+/// The types of a table's primary key, column by column.
+fn key_types(schema: &Schema, entity: TableId) -> Vec<String> {
+    let table = schema.table(entity);
+    let columns = table.primary_key.iter().filter_map(|key| table.find_column(key));
+    columns.map(|column| column.data_type.to_string()).collect()
 }
 
 fn count_sql(schema: &Schema, entity: TableId) -> String {

@@ -1,5 +1,6 @@
 //! The entities that FOR names, as a relation beside the cutoffs.
 
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::prelude::SessionContext;
 use relcast_catalog::quoted;
 use serde::{Deserialize, Serialize};
@@ -20,12 +21,16 @@ pub(super) enum Named {
     Select { sql: String, columns: Vec<String> },
 }
 
-/// A SELECT of keys, with a cutoff of its own for each row or without.
+/// Keys, with a cutoff of its own for each or without.
 pub(super) struct NamedRows {
-    /// A relation for FROM with the key columns, and `relcast_cutoff` if `has_cutoffs`.
+    /// A relation for FROM with the key columns, and `relcast_cutoff` if `has_cutoffs`, of the rows
+    /// that can be read.
     pub(super) sql: String,
     /// Whether each row brings its cutoff.
     pub(super) has_cutoffs: bool,
+    /// One row of SQL with the numbers of those that cannot: with a key that is none, without a
+    /// cutoff, with a cutoff that is none. Nothing where all can.
+    pub(super) unreadable: Option<String>,
 }
 
 impl Named {
@@ -45,40 +50,89 @@ impl Named {
         }
     }
 
-    /// The named rows, once the columns of a SELECT are known; None for FOR EACH alone.
+    /// The named rows, once the columns of a SELECT are known; None for FOR EACH alone. `type_of` are
+    /// the types of the entity's key columns.
     pub(super) async fn rows(
         &self,
         context: &SessionContext,
+        type_of: impl Fn(&str) -> Option<DataType>,
     ) -> Result<Option<NamedRows>, QueryError> {
         let (sql, keys) = match self {
             Self::Each => return Ok(None),
             Self::Keys(sql) => {
-                return Ok(Some(NamedRows { sql: sql.clone(), has_cutoffs: false }));
+                let sql = sql.clone();
+                return Ok(Some(NamedRows { sql, has_cutoffs: false, unreadable: None }));
             }
             Self::Select { sql, columns } => (sql, columns),
         };
-        let names = name_list(keys);
         let doing = "reading the entities of FOR … IN (SELECT …)";
         let frame = context.sql(sql).await.map_err(QueryError::run(doing))?;
-        let columns = frame.schema().fields().len();
-        let extra = columns.checked_sub(keys.len());
-        match extra {
-            Some(0) => {
-                Ok(Some(NamedRows { sql: format!("({sql}) AS v({names})"), has_cutoffs: false }))
+        let fields = frame.schema().fields();
+        let has_cutoffs = match fields.len().checked_sub(keys.len()) {
+            Some(0) => false,
+            Some(1) => true,
+            _ => {
+                return Err(QueryError::Named {
+                    message: format!(
+                        "yields {} columns; expected {} key columns, and at most one more for the cutoff",
+                        fields.len(),
+                        keys.len()
+                    ),
+                    hint: None,
+                });
             }
-            Some(1) => {
-                let sql = format!(
-                    "(SELECT {names}, arrow_cast(\"relcast_cutoff\", 'Timestamp(Microsecond, None)') AS \"relcast_cutoff\" FROM ({sql}) AS u({names}, \"relcast_cutoff\")) AS v"
-                );
-                Ok(Some(NamedRows { sql, has_cutoffs: true }))
-            }
-            _ => Err(QueryError::Split {
-                message: format!(
-                    "FOR … IN (SELECT …) yields {columns} columns; expected {} key columns, and at most one more for the cutoff",
-                    keys.len()
-                ),
-            }),
+        };
+        let (mut names, mut read, mut no_key) = (Vec::new(), Vec::new(), Vec::new());
+        for (key, field) in keys.iter().zip(fields) {
+            let name = quoted(key);
+            let written = format!("u.{name}");
+            let text = matches!(
+                field.data_type(),
+                DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
+            );
+            let value = match type_of(key).filter(|key| text && *key != DataType::Utf8) {
+                // A text may hold no key of another type.
+                Some(key) => {
+                    let value = format!("arrow_try_cast({written}, '{key}')");
+                    no_key.push(format!("({written} IS NOT NULL AND {value} IS NULL)"));
+                    value
+                }
+                None => written,
+            };
+            read.push(format!("{value} AS {name}"));
+            names.push(name);
         }
+        let (mut no_cutoff, mut wrong_cutoff) = (None, None);
+        if has_cutoffs {
+            let written = "u.\"relcast_cutoff\"";
+            let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
+            let value = match fields.last().map(|field| field.data_type()) {
+                Some(found) if *found == micros => written.to_owned(),
+                _ => format!("arrow_try_cast({written}, 'Timestamp(Microsecond, None)')"),
+            };
+            no_cutoff = Some(format!("{written} IS NULL"));
+            wrong_cutoff = Some(format!("({written} IS NOT NULL AND {value} IS NULL)"));
+            read.push(format!("{value} AS \"relcast_cutoff\""));
+            names.push("\"relcast_cutoff\"".to_owned());
+        }
+        let rows = format!("FROM ({sql}) AS u({})", names.join(", "));
+        let no_key = (!no_key.is_empty()).then(|| format!("({})", no_key.join(" OR ")));
+        let lacks = [no_key, no_cutoff, wrong_cutoff];
+        let any: Vec<&str> = lacks.iter().flatten().map(String::as_str).collect();
+        let readable = match any.is_empty() {
+            true => String::new(),
+            false => format!(" WHERE NOT ({})", any.join(" OR ")),
+        };
+        let unreadable = (!any.is_empty()).then(|| {
+            let count = |lack: &Option<String>| {
+                let lack = lack.as_deref().unwrap_or("FALSE");
+                format!("COUNT(CASE WHEN {lack} THEN 1 END)")
+            };
+            let [keys, none, wrong] = lacks.each_ref().map(count);
+            format!("SELECT {keys} AS a, {none} AS b, {wrong} AS c {rows}")
+        });
+        let sql = format!("(SELECT {} {rows}{readable}) AS v", read.join(", "));
+        Ok(Some(NamedRows { sql, has_cutoffs, unreadable }))
     }
 }
 

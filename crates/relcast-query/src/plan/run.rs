@@ -2,7 +2,7 @@
 
 use datafusion::arrow::array::{AsArray, BooleanArray, RecordBatch};
 use datafusion::arrow::compute::filter_record_batch;
-use datafusion::arrow::datatypes::{Float64Type, TimestampMicrosecondType};
+use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::prelude::SessionContext;
 use relcast_catalog::{Schema, quoted};
@@ -11,8 +11,10 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::cutoffs::{Cutoffs, Extent, Split, at_own_times, at_rows, lay_out};
 use super::entities::extent_sql;
 use super::label_plan::{LabelPlan, When};
+use super::named::NamedRows;
 use super::session::{collect, with_timestamps};
 use crate::error::QueryError;
+use crate::options::OnError;
 
 impl LabelPlan {
     /// Where the cutoffs of each split lie, by the options, the source's declaration and the times
@@ -219,7 +221,7 @@ impl LabelPlan {
         context: &SessionContext,
         cutoff: i64,
     ) -> Result<RecordBatch, QueryError> {
-        let named = self.named.rows(context).await?;
+        let named = self.named_rows(context).await?;
         let keys = self.key_list("r");
         let mut from = format!("({}) AS r", self.eligible);
         if let Some(named) = named {
@@ -256,7 +258,8 @@ impl LabelPlan {
     /// used where the rows of FOR … IN (SELECT …) bring their own.
     ///
     /// # Errors
-    /// [`QueryError::Run`] when DataFusion fails.
+    /// [`QueryError::Run`] when DataFusion fails, [`QueryError::Named`] if rows of FOR … IN (SELECT …)
+    /// cannot be read and are not to be left out.
     pub async fn seeds(
         &self,
         context: &SessionContext,
@@ -265,7 +268,7 @@ impl LabelPlan {
         let doing = "finding the entities to predict for";
         let cutoff_column = quoted(&self.cutoff_column);
         let order = format!("r.{cutoff_column}, {}", self.key_list("r"));
-        let Some(named) = self.named.rows(context).await? else {
+        let Some(named) = self.named_rows(context).await? else {
             let sql = format!(
                 "SELECT {order}, TRUE AS \"eligible\", TRUE AS \"known\" FROM ({}) AS r ORDER BY {order}",
                 self.eligible
@@ -280,13 +283,10 @@ impl LabelPlan {
             named.sql
         );
         if named.has_cutoffs {
-            let distinct = format!(
-                "SELECT DISTINCT v.\"relcast_cutoff\" FROM {} WHERE v.\"relcast_cutoff\" IS NOT NULL",
-                named.sql
-            );
+            let distinct = format!("SELECT DISTINCT v.\"relcast_cutoff\" FROM {}", named.sql);
             cutoffs = times_of(&self.run(context, &[], &distinct, doing).await?, 0);
             rows = format!(
-                "SELECT DISTINCT v.\"relcast_cutoff\" AS {cutoff_column}, {} FROM {} WHERE v.\"relcast_cutoff\" IS NOT NULL",
+                "SELECT DISTINCT v.\"relcast_cutoff\" AS {cutoff_column}, {} FROM {}",
                 self.key_list("v"),
                 named.sql
             );
@@ -305,6 +305,58 @@ impl LabelPlan {
             on("x")
         );
         self.run(context, &cutoffs, &sql, doing).await
+    }
+
+    /// Which rows of FOR … IN (SELECT …) cannot be read, in so many words; nothing where all can.
+    ///
+    /// # Errors
+    /// [`QueryError::Run`] when DataFusion fails.
+    pub async fn unreadable(&self, context: &SessionContext) -> Result<Option<String>, QueryError> {
+        match self.named.rows(context, |key| self.key_type(key)).await? {
+            Some(NamedRows { unreadable: Some(sql), .. }) => {
+                self.count_unreadable(context, &sql).await
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The rows that FOR names. Those that cannot be read are an error unless they are to be left out.
+    async fn named_rows(&self, context: &SessionContext) -> Result<Option<NamedRows>, QueryError> {
+        let named = self.named.rows(context, |key| self.key_type(key)).await?;
+        let sql = named.as_ref().and_then(|named| named.unreadable.as_ref());
+        let sql = sql.filter(|_| self.options.on_error == OnError::Abort);
+        if let Some(sql) = sql
+            && let Some(found) = self.count_unreadable(context, sql).await?
+        {
+            return Err(QueryError::Named {
+                message: format!("yields {found}"),
+                hint: Some("leave them out with WHERE, or by WITH (on_error = 'skip')".to_owned()),
+            });
+        }
+        Ok(named)
+    }
+
+    async fn count_unreadable(
+        &self,
+        context: &SessionContext,
+        sql: &str,
+    ) -> Result<Option<String>, QueryError> {
+        let row =
+            self.run(context, &[], sql, "reading the entities of FOR … IN (SELECT …)").await?;
+        let what = ["with a key that is none", "without a cutoff", "with a cutoff that is no time"];
+        let told = row.columns().iter().zip(what).filter_map(|(count, what)| {
+            let count = count.as_primitive_opt::<Int64Type>()?.iter().flatten().sum::<i64>();
+            let rows = if count == 1 { "row" } else { "rows" };
+            (count > 0).then(|| format!("{count} {rows} {what}"))
+        });
+        let told = told.collect::<Vec<_>>();
+        Ok((!told.is_empty()).then(|| told.join(", ")))
+    }
+
+    /// The type of a column of the entity's key.
+    fn key_type(&self, key: &str) -> Option<DataType> {
+        let place = self.entity_columns.iter().position(|column| column == key)?;
+        self.key_types.get(place)?.parse().ok()
     }
 
     /// Runs SQL over the cutoffs and the tables of `context`.

@@ -12,7 +12,7 @@ use super::session::{collect, with_timestamps};
 use crate::ast::{ForClause, Selection};
 use crate::bind::{TaskType, ValueType, bind_entity};
 use crate::error::{Place, QueryError, did_you_mean};
-use crate::options::Options;
+use crate::options::{OnError, Options};
 use crate::statement::LabelledRows;
 use crate::time::Horizon;
 
@@ -85,7 +85,8 @@ impl Reader<'_> {
         let horizon = self.check_options(&options)?;
         let fields = self.fields().await?;
         let found = self.find(&fields)?;
-        let counts = self.count(&found).await?;
+        let on_error = options.on_error;
+        let mut counts = self.count(&found, on_error).await?;
         let task_type = match found.label_type {
             ValueType::Boolean => TaskType::Binary,
             ValueType::Text => TaskType::Multiclass,
@@ -94,17 +95,24 @@ impl Reader<'_> {
             _ => TaskType::Regression,
         };
         let table = self.schema.table(self.entity);
-        let select = LabelSelect {
+        let rows = self.rows_sql(&found, task_type, on_error);
+        let mut select = LabelSelect {
             table: table.name.clone(),
             columns: table.primary_key.clone(),
             sql: self.sql.to_owned(),
             options,
             horizon,
             task_type,
-            rows: self.rows_sql(&found, task_type),
+            rows,
             weighted: found.weight.is_some(),
         };
-        self.refuse_repeated(&select).await?;
+        match on_error {
+            OnError::Abort => self.refuse_repeated(&select).await?,
+            OnError::Skip => {
+                counts.repeated = self.count_repeated(&select).await?;
+                select.rows = self.once_sql(&select);
+            }
+        }
         let notes = counts.note(&select.table).into_iter().chain(self.unused(&fields));
         Ok(CheckedSelect { notes: notes.collect(), select })
     }
@@ -252,7 +260,7 @@ impl Reader<'_> {
         )
     }
 
-    fn rows_sql(&self, found: &Found, task_type: TaskType) -> String {
+    fn rows_sql(&self, found: &Found, task_type: TaskType, on_error: OnError) -> String {
         let Found { cutoff, label, .. } = found;
         let value = match (task_type, found.label_type) {
             (TaskType::Binary, ValueType::Boolean) => label.clone(),
@@ -263,16 +271,51 @@ impl Reader<'_> {
         let key = self.schema.table(self.entity).primary_key.iter();
         let key: Vec<String> = key.map(|k| format!("e.{0} AS {0}", quoted(k))).collect();
         let weight = found.weight.as_ref().map(|w| format!(", {w} AS \"weight\""));
+        let weighs = found.weight.as_ref().filter(|_| on_error == OnError::Skip);
+        let weighs = weighs.map(|w| format!(" AND NOT {}", no_weight_sql(w)));
         format!(
-            "SELECT {cutoff} AS \"cutoff\", {}, {value} AS \"label\"{}\n{}\nWHERE {cutoff} IS NOT NULL AND {label} IS NOT NULL",
+            "SELECT {cutoff} AS \"cutoff\", {}, {value} AS \"label\"{}\n{}\nWHERE {cutoff} IS NOT NULL AND {label} IS NOT NULL{}",
             key.join(", "),
             weight.unwrap_or_default(),
-            self.joined_sql(found, "INNER")
+            self.joined_sql(found, "INNER"),
+            weighs.unwrap_or_default()
         )
     }
 
-    /// Counts what the rows lack; refuses a SELECT without a label row and weights that are none.
-    async fn count(&self, found: &Found) -> Result<Counts, QueryError> {
+    /// The label rows with how many share their cutoff and key as `relcast_count`.
+    fn counted_sql(&self, select: &LabelSelect) -> String {
+        let names = cutoff_and(&self.schema.table(self.entity).primary_key);
+        format!(
+            "SELECT l.*, COUNT(*) OVER (PARTITION BY {}) AS \"relcast_count\" FROM (\n{}\n) AS l",
+            listed("l", &names),
+            select.rows
+        )
+    }
+
+    /// The label rows without those that share a cutoff and key.
+    fn once_sql(&self, select: &LabelSelect) -> String {
+        let mut columns = cutoff_and(&self.schema.table(self.entity).primary_key);
+        columns.push(LABEL.to_owned());
+        columns.extend(select.weighted.then(|| WEIGHT.to_owned()));
+        format!(
+            "SELECT {} FROM (\n{}\n) AS c WHERE c.\"relcast_count\" = 1",
+            listed("c", &columns),
+            self.counted_sql(select)
+        )
+    }
+
+    async fn count_repeated(&self, select: &LabelSelect) -> Result<u64, QueryError> {
+        let sql = format!(
+            "SELECT COUNT(*) AS a FROM (\n{}\n) AS c WHERE c.\"relcast_count\" > 1",
+            self.counted_sql(select)
+        );
+        let row = self.run(&sql, "counting label rows that share a cutoff and key").await?;
+        Ok(number(&row, 0))
+    }
+
+    /// Counts what the rows lack; refuses a SELECT without a label row, and weights that are none
+    /// unless such rows are to be left out.
+    async fn count(&self, found: &Found, on_error: OnError) -> Result<Counts, QueryError> {
         let Found { cutoff, label, .. } = found;
         let key = &self.schema.table(self.entity).primary_key;
         let entity = key.first().map_or_else(|| "TRUE".to_owned(), |k| format!("e.{}", quoted(k)));
@@ -281,10 +324,7 @@ impl Reader<'_> {
         let count = |condition: &str| format!("COUNT(CASE WHEN {condition} THEN 1 END)");
         let numbers = found.label_type == ValueType::Number;
         let other_numbers = if numbers { format!("{label} NOT IN (0, 1)") } else { "FALSE".into() };
-        let no_weight = found.weight.as_ref().map_or_else(
-            || "FALSE".to_owned(),
-            |w| format!("({w} IS NULL OR {w} < 0 OR {w} > 1.7976931348623157E308)"),
-        );
+        let no_weight = found.weight.as_ref().map_or("FALSE".to_owned(), |w| no_weight_sql(w));
         let sql = format!(
             "SELECT {} AS a, {} AS b, {} AS c, {} AS d, {} AS e, {} AS f {}",
             count(&complete),
@@ -302,6 +342,8 @@ impl Reader<'_> {
             no_label: number(&row, 2),
             no_entity: number(&row, 3),
             beyond_0_and_1: number(&row, 4),
+            no_weight: number(&row, 5),
+            repeated: 0,
         };
         if counts.complete == 0 {
             let note = counts.note(&self.schema.table(self.entity).name);
@@ -311,13 +353,16 @@ impl Reader<'_> {
                 Some(note.unwrap_or_else(|| "it yields no rows at all".to_owned())),
             ));
         }
-        match number(&row, 5) {
-            0 => Ok(counts),
-            wrong => Err(labels(
+        match counts.no_weight {
+            wrong if wrong > 0 && on_error == OnError::Abort => Err(labels(
                 self.at,
                 format!("yields {wrong} weights that are NULL, negative, infinite or not a number"),
-                Some("yield 0 for a row that should not be learnt from".to_owned()),
+                Some(
+                    "yield 0 for a row that should not be learnt from, or leave such rows out with on_error = 'skip'"
+                        .to_owned(),
+                ),
             )),
+            _ => Ok(counts),
         }
     }
 
@@ -342,7 +387,10 @@ impl Reader<'_> {
         Err(labels(
             self.at,
             format!("yields {count} rows of one cutoff and key: {}", named.join(", ")),
-            Some("yield one row for each, with GROUP BY or DISTINCT".to_owned()),
+            Some(
+                "yield one row for each, with GROUP BY or DISTINCT, or leave all of them out with on_error = 'skip'"
+                    .to_owned(),
+            ),
         ))
     }
 
@@ -368,6 +416,8 @@ struct Counts {
     no_label: u64,
     no_entity: u64,
     beyond_0_and_1: u64,
+    no_weight: u64,
+    repeated: u64,
 }
 
 impl Counts {
@@ -377,6 +427,11 @@ impl Counts {
             (self.no_cutoff, "without a cutoff".to_owned()),
             (self.no_label, "without a label".to_owned()),
             (self.no_entity, format!("with a key that table \"{table}\" does not have")),
+            (
+                self.no_weight,
+                "with a weight that is NULL, negative, infinite or no number".to_owned(),
+            ),
+            (self.repeated, "that share their cutoff and key with another".to_owned()),
         ];
         let told: Vec<String> = parts
             .iter()
@@ -385,6 +440,11 @@ impl Counts {
             .collect();
         (!told.is_empty()).then(|| format!("label rows that are left out: {}", told.join(", ")))
     }
+}
+
+/// Whether a weight is none: NULL, negative, infinite or not a number.
+fn no_weight_sql(weight: &str) -> String {
+    format!("({weight} IS NULL OR {weight} < 0 OR {weight} > 1.7976931348623157E308)")
 }
 
 fn number(row: &RecordBatch, column: usize) -> u64 {

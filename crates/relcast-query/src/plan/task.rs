@@ -8,7 +8,9 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::dialect::DuckDbDialect;
 use datafusion::sql::sqlparser::parser::Parser;
-use relcast_catalog::{KnownFrom, Schema, TableId, TaskManifest, quoted};
+use relcast_catalog::{
+    KnownFrom, Schema, TableId, TaskManifest, quoted, rows_relation, source_column,
+};
 
 use super::entities::{fill_in_from, times_sql};
 use super::label_plan::{When, fill_in_when};
@@ -45,7 +47,8 @@ pub(super) fn read(manifest: &TaskManifest, schema: &Schema) -> Result<TaskParts
         return fill_in(manifest, schema, entity, task_type, options);
     };
     let horizon = horizon(manifest)?;
-    let labels = label_sql(manifest, task_type, &translated(manifest, sql, horizon)?);
+    let sql = with_known_dates(schema, translated(manifest, sql, horizon)?);
+    let labels = label_sql(manifest, task_type, &sql);
     let item = match (&manifest.dst_entity_table, &manifest.dst_entity_col) {
         (Some(table), Some(column)) => {
             Some(Item { table: Some(find_table(manifest, schema, table)?), column: column.clone() })
@@ -181,6 +184,33 @@ fn fill_in(
     let labels = label_sql(manifest, task_type, &rows);
     let when = fill_in_when(schema, entity);
     Ok(TaskParts { task_type, entity, horizon: Span::ZERO, item: None, options, labels, when })
+}
+
+/// The task's own query reading dates that are times of rows as the moments from which they are known:
+/// its windows are about when rows are known.
+fn with_known_dates(schema: &Schema, sql: String) -> String {
+    let mut tables = Vec::new();
+    for (id, table) in (0u32..).map(TableId).zip(&schema.tables) {
+        let times = [table.time_column.as_ref(), table.end_time_column.as_ref()];
+        let known = |date: &str| {
+            let mut ends = times.iter().flatten().filter(|time| source_column(time) != **time);
+            ends.find(|end| source_column(end) == date)
+        };
+        let own = table.columns.iter().filter(|c| source_column(&c.name) == c.name);
+        if own.clone().any(|c| known(&c.name).is_some()) {
+            let items = own.map(|c| match known(&c.name) {
+                Some(end) => format!("{} AS {}", quoted(end), quoted(&c.name)),
+                None => quoted(&c.name),
+            });
+            let items = items.collect::<Vec<_>>().join(", ");
+            let rows = rows_relation(schema, id);
+            tables.push(format!("{} AS (SELECT {items} FROM {rows})", quoted(&table.name)));
+        }
+    }
+    if tables.is_empty() {
+        return sql;
+    }
+    format!("WITH {} SELECT * FROM (\n{sql}\n) AS relcast_rows", tables.join(", "))
 }
 
 /// The label rows of a task's own query: named columns in a fixed order, without NULL keys and labels.

@@ -1,5 +1,6 @@
 //! `POST /v1/models/{model}/predict`: predictions of a registered model.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
@@ -8,9 +9,9 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use relcast_engine::StoredModel;
-use relcast_query::Place;
 use relcast_query::ast::{ForClause, Literal, ModelName, Name, PredictiveQuery, Selection, Shape};
 use relcast_query::statement::{Sql, Statement, prediction_name};
+use relcast_query::{OptionValue, Place};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -34,6 +35,10 @@ pub(super) struct PredictRequest {
     version: Option<u64>,
     /// Entities at most.
     limit: Option<u64>,
+    /// Options of the prediction, as in WITH: interval, quantiles, embedding, threshold, top_classes.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    options: BTreeMap<String, Value>,
 }
 
 /// Predictions, and what they were made from.
@@ -83,7 +88,9 @@ pub(super) async fn predict(
         Ok((stored, until))
     });
     let (stored, until) = found.await?;
-    let statement = statement(query(&stored, request.keys.as_deref(), as_of)?, request.limit);
+    let options = read_options(&request.options)?;
+    let query = query(&stored, request.keys.as_deref(), as_of, options)?;
+    let statement = statement(query, request.limit);
     let running = turn.run(&shared, &caller, &statement, "").await.map_err(without_place)?;
     let (cutoff, data_until) = (moment(as_of.unwrap_or(until)), moment(until));
     if wants_arrow(&headers) {
@@ -117,6 +124,7 @@ fn query(
     model: &StoredModel,
     keys: Option<&[Value]>,
     as_of: Option<i64>,
+    options: Vec<(Name, OptionValue)>,
 ) -> Result<PredictiveQuery, HttpError> {
     let at = Place::default();
     let name = |text: &str| Name { text: text.to_owned(), at };
@@ -145,9 +153,35 @@ fn query(
             name: name(&model.name),
             version: u64::try_from(model.version).ok(),
         }),
-        options: Vec::new(),
+        options,
         at,
     })
+}
+
+/// The options as WITH would give them.
+fn read_options(options: &BTreeMap<String, Value>) -> Result<Vec<(Name, OptionValue)>, HttpError> {
+    let read = |(name, value): (&String, &Value)| {
+        let text = name.clone();
+        let value = option_value(value).ok_or_else(|| {
+            let message = format!("option \"{name}\" is {value}");
+            let hint = "write a number, a text, true, false, or a list of these";
+            HttpError::new("22023", message).with_hint(hint)
+        })?;
+        Ok((Name { text, at: Place::default() }, value))
+    };
+    options.iter().map(read).collect()
+}
+
+fn option_value(value: &Value) -> Option<OptionValue> {
+    match value {
+        Value::Number(number) => Some(OptionValue::Number(number.to_string())),
+        Value::String(text) => Some(OptionValue::Text(text.clone())),
+        Value::Bool(flag) => Some(OptionValue::Boolean(*flag)),
+        Value::Array(items) => {
+            items.iter().map(option_value).collect::<Option<_>>().map(OptionValue::List)
+        }
+        Value::Null | Value::Object(_) => None,
+    }
 }
 
 /// Each key as the values of `columns`.
@@ -213,6 +247,19 @@ mod tests {
         ] {
             assert!(read(keys.clone(), columns).is_err(), "{keys}");
         }
+    }
+
+    #[test]
+    fn options_are_read_as_with_gives_them() {
+        let read = |options: Value| read_options(&serde_json::from_value(options).unwrap());
+        let options = read(json!({"quantiles": [0.1, 0.5], "embedding": true})).unwrap();
+        let sql = "PREDICT USING MODEL m WITH (embedding = true, quantiles = (0.1, 0.5))";
+        let written = relcast_query::parse(sql).unwrap().options;
+        let plain = |options: Vec<(Name, OptionValue)>| -> Vec<(String, OptionValue)> {
+            options.into_iter().map(|(name, value)| (name.text, value)).collect()
+        };
+        assert_eq!(plain(options), plain(written));
+        assert!(read(json!({"interval": null})).is_err());
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl TablePlan {
         if self.timed {
             dense = SEASON_FEATURES;
             cells.push(CellFeatures {
-                column: table.time_column.clone().unwrap_or_else(|| KNOWN_AT.to_owned()),
+                column: table.time_source().unwrap_or(KNOWN_AT).to_owned(),
                 dense: 0..SEASON_FEATURES,
                 entries: 0..0,
                 time: 0..AGE_FEATURES,

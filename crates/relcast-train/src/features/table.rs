@@ -116,7 +116,7 @@ impl TablePlan {
             if column.semantic != SemanticType::Timestamp {
                 let plan = ColumnPlan::learn(column.semantic, values, known)?;
                 columns.extend(plan.map(|plan| (column.name.clone(), plan)));
-            } else if table.time_column.as_ref() != Some(&column.name) {
+            } else if table.time_source() != Some(column.name.as_str()) {
                 let met = micros(values)?;
                 timestamps.push(TimestampPlan::learn(&column.name, &met, until, column.planned));
             }

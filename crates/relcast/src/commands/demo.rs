@@ -236,7 +236,8 @@ impl Demo<'_> {
         let model = stored(registry, MODEL, None).await?;
         let targets = [parquet.clone(), sqlite.clone()];
         let now = PredictAt::Moment(None);
-        let rows = work::predict_into(registry, database, catalog, &model, now, &targets).await?;
+        let rows =
+            work::predict_into(registry, database, catalog, &model, now, &[], &targets).await?;
         self.say(&format!("{} predictions → {parquet}, {sqlite}", rows.num_rows()))?;
         Ok(rows)
     }

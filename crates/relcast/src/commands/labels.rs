@@ -1,7 +1,7 @@
 //! `relcast labels`: the label rows of one split, written to a file or table.
 
 use relcast_catalog::{Catalog, check_keys};
-use relcast_query::{LabelPlan, bind, parse};
+use relcast_query::{LabelPlan, bind_with, parse};
 use serde_json::json;
 
 use super::open;
@@ -46,23 +46,22 @@ fn label_plan(
     catalog: &Catalog,
 ) -> Result<LabelPlan, Failure> {
     let set = common.options(&question.set);
-    let plan = if let Some(text) = &question.query {
+    if let Some(text) = &question.query {
         let failed = |error| Failure::of_query(&error, text);
-        let mut query = bind(&parse(text).map_err(failed)?, &catalog.schema).map_err(failed)?;
+        let written = parse(text).map_err(failed)?;
+        let query = bind_with(&written, &catalog.schema, &set).map_err(failed)?;
         if query.names_entities() {
             let message =
                 "FOR … = and FOR … IN choose whom to predict for; labels are those of all";
             return Err(Failure::new(message)
                 .with_hint("write FOR EACH, and take the rows you want from the result"));
         }
-        for (name, value) in &set {
-            query.options_mut().set(name, value)?;
-        }
-        LabelPlan::from_query(&query, &catalog.schema)?
-    } else {
-        let task = catalog.find_task(question.task.as_deref().unwrap_or_default())?;
-        LabelPlan::from_task_with(task, &catalog.schema, &set)?
-    };
-    plan.refuse_ignored()?;
+        let plan = LabelPlan::from_query(&query, &catalog.schema)?;
+        plan.refuse_ignored(&written.options).map_err(failed)?;
+        return Ok(plan);
+    }
+    let task = catalog.find_task(question.task.as_deref().unwrap_or_default())?;
+    let plan = LabelPlan::from_task_with(task, &catalog.schema, &set)?;
+    plan.refuse_ignored(&[])?;
     Ok(plan)
 }

@@ -4,6 +4,8 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use relcast_engine::work::{self, PredictAt};
 use relcast_engine::{Home, Registry};
+use relcast_query::ast::Name;
+use relcast_query::{OptionValue, Place};
 use serde_json::json;
 
 use super::{open, stored, surround};
@@ -24,7 +26,13 @@ pub async fn run(common: &Common, arguments: &Predict) -> Result<(), Failure> {
         Some(split) => PredictAt::Split(split, arguments.history),
         None => PredictAt::Moment(arguments.as_of),
     };
-    let rows = work::predict_into(&registry, &database, &catalog, &model, at, targets).await?;
+    let set = arguments.set.iter().map(|(name, value)| {
+        let name = Name { text: name.clone(), at: Place::default() };
+        (name, OptionValue::from_text(value))
+    });
+    let set: Vec<_> = set.collect();
+    let rows =
+        work::predict_into(&registry, &database, &catalog, &model, at, &set, targets).await?;
     match (&arguments.into, common.format) {
         (Some(target), Format::Json) => print_json(&json!({
             "rows": rows.num_rows(),

@@ -73,6 +73,37 @@ fn arrow_carries_the_same() {
 }
 
 #[test]
+fn options_are_those_of_with() {
+    let served = Served::start(&[]);
+    let create = "CREATE MODEL spend AS PREDICT SUM(orders.amount, 0, 30, days) FOR EACH customers.customer_id WITH (epochs = 1)";
+    assert_eq!(served.sql(create).status, 200);
+    let path = "/v1/models/spend/predict";
+    let asked = json!({ "keys": [7], "options": { "interval": 0.9, "embedding": true } });
+    let row = served.post(path, &asked).json()["rows"][0].clone();
+    let sql = "SELECT lower, upper, embedding FROM (PREDICT USING MODEL spend FOR customers.customer_id = 7 WITH (interval = 0.9, embedding = true))";
+    let expected = served.sql(sql).json()["rows"][0].clone();
+    assert!(row["lower"].as_f64().unwrap() < row["upper"].as_f64().unwrap(), "{row}");
+    assert_eq!(row["embedding"].as_array().unwrap().len(), 128);
+    for column in ["lower", "upper", "embedding"] {
+        assert_eq!(row[column], expected[column], "{column}");
+    }
+    let plain = served.post(path, &json!({ "keys": [7] })).json()["rows"][0].clone();
+    assert_eq!((plain.get("lower"), plain.get("embedding")), (None, None));
+    for (options, words) in [
+        (json!({ "interval": 90 }), "between 0 and 1"),
+        (json!({ "interval": null }), "option \"interval\" is null"),
+        (json!({ "epochs": 3 }), "decided when a model is trained"),
+        (json!({ "top_classes": 2 }), "chooses among classes"),
+        (json!({ "interval": 0.9, "quantiles": [0.1, 0.9] }), "both say what lower and upper are"),
+    ] {
+        let answer = served.post(path, &json!({ "options": options }));
+        assert_eq!(answer.failure(), (400, "22023".to_owned()), "{options}: {}", answer.text());
+        let message = answer.error()["message"].as_str().unwrap().to_owned();
+        assert!(message.contains(words) && !message.contains("line 0"), "{options}: {message}");
+    }
+}
+
+#[test]
 fn what_cannot_be_predicted_is_told() {
     let served = Served::start(&[]);
     served.create_churn();
