@@ -23,7 +23,7 @@ mod sqlite;
 mod tables;
 mod target;
 
-pub use database::{Database, OpenOptions, open, open_with, table_names};
+pub use database::{Database, OpenOptions, open, open_with};
 pub use error::ConnectError;
 pub use overlay::with_table;
 pub use parquet::file_url;
