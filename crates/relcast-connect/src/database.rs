@@ -120,10 +120,7 @@ pub async fn open_with(db: &str, options: &OpenOptions) -> Result<Database, Conn
 }
 
 /// The names of the tables that [`open`] would find in the folder `db`, sorted; no file is read.
-///
-/// # Errors
-/// When the source is no such directory or holds no table.
-pub fn table_names(db: &str) -> Result<Vec<String>, ConnectError> {
+pub(crate) fn table_names(db: &str) -> Result<Vec<String>, ConnectError> {
     refuse_servers(db)?;
     Ok(table_files(Path::new(db))?.into_keys().collect())
 }

@@ -15,6 +15,24 @@ pub enum ConnectError {
         /// What works instead.
         hint: &'static str,
     },
+    /// A source can't be read.
+    #[error("{place}: {reason}{}", .hint.map(|hint| format!("; {hint}")).unwrap_or_default())]
+    Source {
+        /// The source, and its table where it is about one.
+        place: String,
+        /// What is wrong.
+        reason: String,
+        /// What to do about it.
+        hint: Option<&'static str>,
+    },
+    /// The url of a Postgres database that is none; no part of it is told.
+    #[error(
+        "this is no url of a Postgres database: {reason}; write postgres://user@host:5432/database"
+    )]
+    BadUrl {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The path given as a source doesn't exist.
     #[error("there is no directory {}; give a folder of .parquet or .csv files", .path.display())]
     NoDirectory {

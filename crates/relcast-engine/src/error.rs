@@ -145,9 +145,9 @@ pub enum EngineError {
         /// Why not.
         reason: String,
     },
-    /// Predictions could not be written.
+    /// A source could not be read, or predictions not be written.
     #[error(transparent)]
-    Write(#[from] relcast_connect::ConnectError),
+    Connect(#[from] relcast_connect::ConnectError),
     /// A column could not be laid out.
     #[error(transparent)]
     Arrow(#[from] arrow::error::ArrowError),
@@ -257,7 +257,7 @@ impl EngineError {
             Self::InText { .. }
             | Self::Query(_)
             | Self::Train(_)
-            | Self::Write(_)
+            | Self::Connect(_)
             | Self::Arrow(_)
             | Self::Json(_) => {
                 return None;
@@ -309,7 +309,10 @@ impl EngineError {
         let error = match error {
             DataFusionError::External(inner) => match inner.downcast::<Self>() {
                 Ok(ours) => return *ours,
-                Err(inner) => DataFusionError::External(inner),
+                Err(inner) => match inner.downcast::<relcast_connect::ConnectError>() {
+                    Ok(of_source) => return Self::Connect(*of_source),
+                    Err(inner) => DataFusionError::External(inner),
+                },
             },
             DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => {
                 return Self::of_datafusion(*inner);

@@ -16,6 +16,7 @@ use crate::artefact::Artefact;
 use crate::error::EngineError;
 use crate::home::{Home, ModelLock, remove};
 use crate::runs::AliveRuns;
+use crate::sources::OpenSources;
 
 /// The names of quick models start with this; nobody else's may.
 pub(crate) const QUICK: &str = "_quick.";
@@ -30,6 +31,8 @@ pub struct Registry {
     pool: SqlitePool,
     /// The runs that this process does.
     alive: AliveRuns,
+    /// The attached databases that this process holds open.
+    open_sources: OpenSources,
 }
 
 /// What a version was trained from: a predictive query or a task of the database.
@@ -122,7 +125,8 @@ impl Registry {
             .run(&pool)
             .await
             .map_err(|source| EngineError::Migration { path, source })?;
-        let registry = Self { home: home.clone(), pool, alive: AliveRuns::default() };
+        let (alive, open_sources) = (AliveRuns::default(), OpenSources::default());
+        let registry = Self { home: home.clone(), pool, alive, open_sources };
         registry.mark_interrupted().await?;
         registry.sweep().await?;
         drop(opening);
@@ -303,6 +307,10 @@ impl Registry {
 
     pub(crate) fn alive(&self) -> &AliveRuns {
         &self.alive
+    }
+
+    pub(crate) fn open_sources(&self) -> &OpenSources {
+        &self.open_sources
     }
 
     /// Wraps SQLite's error with the registry's file.

@@ -88,7 +88,7 @@ impl From<EngineError> for Failure {
         match error {
             EngineError::InText { source, text } => Self::of_query(&source, &text),
             EngineError::Query(error) => error.into(),
-            EngineError::Write(error) => error.into(),
+            EngineError::Connect(error) => error.into(),
             _ => {
                 let (message, hint) = error.told();
                 let message = match error.place() {

@@ -16,6 +16,7 @@ mod quick;
 mod registry_tables;
 mod resolve;
 mod scan;
+mod source_kind;
 mod sources;
 mod sql;
 mod tables;
@@ -316,8 +317,4 @@ fn without_rules(context: &SessionContext) -> SessionState {
         .with_optimizer_rules(Vec::new())
         .with_physical_optimizer_rules(Vec::new())
         .build()
-}
-
-fn not_yet(what: &str) -> EngineError {
-    EngineError::NotYet { what: what.to_owned() }
 }

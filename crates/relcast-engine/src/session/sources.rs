@@ -1,91 +1,78 @@
-//! Attached databases: the tables of one stand under its name, and are opened when first read.
+//! Attached databases: the tables of one stand under its name, and are read where they are.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::common::DataFusionError;
+use datafusion::datasource::TableType;
 use relcast_catalog::nearest;
-use relcast_connect::{Database, redacted, table_names};
-use relcast_query::Place;
+use relcast_connect::{ConnectError, Database, Source};
 use relcast_query::ast::Name;
-use tokio::sync::OnceCell;
+use tokio::time::{Instant, timeout_at};
 
-use super::{Answer, Session, not_yet};
+use super::source_kind::SourceKind;
+use super::{Answer, Session};
 use crate::error::EngineError;
 use crate::registry::Registry;
 use crate::sources::SourceRecord;
 
-/// The kinds of sources that CREATE SOURCE knows by name.
-const KINDS: [&str; 3] = ["folder", "postgres", "sqlite"];
-/// The option that says where a folder is.
-const PATH: &str = "path";
+/// How long a session that opens waits for the names of the tables: a database that is slow to answer
+/// must not hold it up.
+const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A folder of files under a name of its own.
+/// A database as a schema of the catalog.
 #[derive(Debug)]
-struct Source {
-    name: String,
-    path: String,
-    opened: OnceCell<Arc<dyn SchemaProvider>>,
+struct Attached {
+    source: Arc<dyn Source>,
+    /// The names of the tables as last looked up; none of a database that cannot be read, so that
+    /// whoever lists all tables is not held up by it.
+    names: Mutex<Vec<String>>,
 }
 
-impl Source {
-    fn new(name: &str, path: &str) -> Self {
-        Self { name: name.to_owned(), path: path.to_owned(), opened: OnceCell::new() }
+impl Attached {
+    fn new(source: Arc<dyn Source>) -> Self {
+        Self { source, names: Mutex::default() }
     }
 
-    fn of(record: &SourceRecord) -> Self {
-        let path = record.options.get(PATH).map(String::as_str).unwrap_or_default();
-        Self::new(&record.name, path)
+    /// Looks up the names of the tables.
+    async fn list(&self) -> Result<(), ConnectError> {
+        let names = self.source.table_names().await;
+        self.remember(names.as_ref().cloned().unwrap_or_default());
+        names.map(drop)
     }
 
-    /// The tables; a source that could not be opened is tried again the next time.
-    async fn tables(&self) -> Result<&Arc<dyn SchemaProvider>, EngineError> {
-        let open = || async {
-            let database =
-                relcast_connect::open(&self.path).await.map_err(|error| self.failed(&error))?;
-            let state = database.context.state();
-            let names = &state.config_options().catalog;
-            let catalog = database.context.catalog(&names.default_catalog);
-            let tables = catalog.and_then(|c| c.schema(&names.default_schema));
-            tables.ok_or_else(|| self.failed(&"it has no tables"))
-        };
-        self.opened.get_or_try_init(open).await
-    }
-
-    fn failed(&self, reason: &dyn std::fmt::Display) -> EngineError {
-        let message = format!("source \"{}\": {reason}", self.name);
-        EngineError::Sql { at: None, message, hint: None }
-    }
-
-    /// Why the source cannot be read, if it cannot; no table is opened.
-    fn gone(&self) -> Option<String> {
-        let error = table_names(&self.path).err()?;
-        Some(format!("source \"{}\" cannot be read: {error}; DROP SOURCE forgets it", self.name))
+    fn remember(&self, names: Vec<String>) {
+        *self.names.lock().unwrap_or_else(PoisonError::into_inner) = names;
     }
 }
 
 #[async_trait]
-impl SchemaProvider for Source {
+impl SchemaProvider for Attached {
     fn table_names(&self) -> Vec<String> {
-        match self.opened.get() {
-            Some(tables) => tables.table_names(),
-            // A source that is gone has no tables to list; who reads one is told why.
-            None => table_names(&self.path).unwrap_or_default(),
-        }
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
-        self.tables().await?.table(name).await
+        let table = self.source.table(name).await;
+        let is_listed = !self.table_names().is_empty();
+        match &table {
+            Err(_) => self.remember(Vec::new()),
+            // Read again after a while in which it could not be. The table is there, whatever comes
+            // of the names of the others.
+            Ok(Some(_)) if !is_listed => drop(self.list().await),
+            Ok(_) => {}
+        }
+        table.map_err(|error| DataFusionError::External(Box::new(error)))
+    }
+
+    async fn table_type(&self, name: &str) -> Result<Option<TableType>, DataFusionError> {
+        Ok(self.table_exist(name).then_some(TableType::Base))
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        match self.opened.get() {
-            Some(tables) => tables.table_exist(name),
-            None => self.table_names().iter().any(|table| table.eq_ignore_ascii_case(name)),
-        }
+        self.table_names().iter().any(|table| table.eq_ignore_ascii_case(name))
     }
 }
 
@@ -96,16 +83,38 @@ pub(super) async fn attach(
     database: &Database,
 ) -> Result<Vec<String>, EngineError> {
     let Some(catalog) = catalog_of(database) else { return Ok(Vec::new()) };
-    let mut warnings = Vec::new();
+    let told = |error: ConnectError| format!("{error}; DROP SOURCE forgets it");
+    let (mut warnings, mut listings) = (Vec::new(), Vec::new());
     for record in registry.sources().await? {
         if catalog.schema(&record.name).is_some() {
             continue;
         }
-        let source = Source::of(&record);
-        warnings.extend(source.gone());
-        catalog.register_schema(&record.name, Arc::new(source))?;
+        match open(registry, &record) {
+            Ok(source) => {
+                let attached = Arc::new(Attached::new(source));
+                catalog.register_schema(&record.name, attached.clone())?;
+                listings.push(tokio::spawn(async move { attached.list().await }));
+            }
+            Err(error) => warnings.push(format!("source \"{}\": {}", record.name, told(error))),
+        }
+    }
+    let until = Instant::now() + PATIENCE;
+    for listing in listings {
+        // One that takes longer goes on by itself.
+        if let Ok(Ok(Err(error))) = timeout_at(until, listing).await {
+            warnings.push(told(error));
+        }
     }
     Ok(warnings)
+}
+
+/// The database of a record, open in this process already or opened when it is first read.
+fn open(registry: &Registry, record: &SourceRecord) -> Result<Arc<dyn Source>, ConnectError> {
+    let kind = SourceKind::recorded(record)?;
+    if !kind.is_shared() {
+        return Ok(kind.open(&record.name));
+    }
+    Ok(registry.open_sources().get(record, || kind.open(&record.name)))
 }
 
 fn catalog_of(database: &Database) -> Option<Arc<dyn CatalogProvider>> {
@@ -114,32 +123,46 @@ fn catalog_of(database: &Database) -> Option<Arc<dyn CatalogProvider>> {
 }
 
 impl Session {
-    /// `CREATE SOURCE s TYPE t OPTIONS (…)`: opens it, and records it if that went well.
+    /// `CREATE SOURCE s TYPE t OPTIONS (…)`: looks whether it can be read, and records it if so.
     pub(super) async fn create_source(
         &self,
         name: &Name,
         kind: &Name,
         options: &[(Name, String)],
     ) -> Result<Answer, EngineError> {
-        check_kind(kind, options)?;
+        let kind = SourceKind::written(kind, options)?;
         self.check_name(name)?;
-        let path = folder_path(kind, options)?;
-        let source = Source::new(&name.text, &path.to_string_lossy());
-        source.tables().await?;
-        let options = BTreeMap::from([(PATH.to_owned(), source.path.clone())]);
-        if !self.engine.registry.add_source(&name.text, "folder", &options).await? {
+        let registry = &self.engine.registry;
+        let (kind_name, options) = (kind.name(), kind.options());
+        let (has_password, is_shared) = (kind.has_password(), kind.is_shared());
+        let source = kind.open(&name.text);
+        let attached = Arc::new(Attached::new(source.clone()));
+        attached.list().await?;
+        let Some(record) = registry.add_source(&name.text, kind_name, &options).await? else {
+            source.close().await;
             return Err(exists(name));
+        };
+        if is_shared {
+            registry.open_sources().get(&record, || source);
         }
         if let Some(catalog) = catalog_of(&self.engine.database) {
-            catalog.register_schema(&name.text, Arc::new(source))?;
+            catalog.register_schema(&name.text, attached)?;
+        }
+        if has_password {
+            self.watcher.notice(&format!(
+                "the password of source \"{}\" is known to this process alone; for those to come, put \
+                 it into ~/.pgpass or PGPASSWORD",
+                name.text
+            ));
         }
         Ok(Answer::done("CREATE SOURCE"))
     }
 
     /// `DROP SOURCE s`: forgets it; its data stay where they are.
     pub(super) async fn drop_source(&self, name: &Name) -> Result<Answer, EngineError> {
-        if !self.engine.registry.remove_source(&name.text).await? {
-            let known = self.engine.registry.sources().await?;
+        let registry = &self.engine.registry;
+        if !registry.remove_source(&name.text).await? {
+            let known = registry.sources().await?;
             let nearest = nearest(&name.text, known.iter().map(|source| source.name.as_str()));
             return Err(EngineError::Sql {
                 at: Some(name.at),
@@ -151,6 +174,9 @@ impl Session {
             && catalog.schema(&name.text).is_some()
         {
             catalog.deregister_schema(&name.text, true)?;
+        }
+        if let Some(source) = registry.open_sources().remove(&name.text) {
+            source.close().await;
         }
         Ok(Answer::done("DROP SOURCE"))
     }
@@ -182,53 +208,5 @@ fn exists(name: &Name) -> EngineError {
         at: Some(name.at),
         message: format!("there is a source or schema \"{}\" already", name.text),
         hint: Some("choose another name; DROP SOURCE forgets a source".to_owned()),
-    }
-}
-
-/// Refuses kinds that cannot be attached; a password in their options is not told.
-fn check_kind(kind: &Name, options: &[(Name, String)]) -> Result<(), EngineError> {
-    match kind.text.to_ascii_lowercase().as_str() {
-        "folder" => Ok(()),
-        "sqlite" => Err(not_yet(
-            "sources of TYPE sqlite; export its tables as Parquet or CSV files, and attach their folder",
-        )),
-        "postgres" | "postgresql" => {
-            let url = options.iter().find(|(name, _)| name.text.eq_ignore_ascii_case("url"));
-            let url = url.map(|(_, url)| format!(" ({})", redacted(url))).unwrap_or_default();
-            Err(not_yet(&format!(
-                "sources of TYPE postgres{url}; export its tables as Parquet or CSV files, and attach their folder"
-            )))
-        }
-        other => {
-            let nearest = nearest(other, KINDS).map(|kind| format!("did you mean \"{kind}\"?"));
-            Err(EngineError::Sql {
-                at: Some(kind.at),
-                message: format!("no sources of TYPE {}", kind.text),
-                hint: nearest.or_else(|| Some(format!("there are {}", KINDS.join(", ")))),
-            })
-        }
-    }
-}
-
-/// The folder that the options name, from the root on: whoever opens it next may stand elsewhere.
-fn folder_path(kind: &Name, options: &[(Name, String)]) -> Result<PathBuf, EngineError> {
-    let refused = |at: Place, message: String, hint: &str| {
-        Err(EngineError::Sql { at: Some(at), message, hint: Some(hint.to_owned()) })
-    };
-    let hint = "write OPTIONS (path 'folder')";
-    if let Some((name, _)) = options.iter().find(|(name, _)| !name.text.eq_ignore_ascii_case(PATH))
-    {
-        let message = format!("a folder has no option \"{}\"", name.text);
-        return refused(name.at, message, hint);
-    }
-    match options {
-        [(_, path)] if !path.is_empty() => {
-            std::path::absolute(path).map_err(EngineError::file("find", Path::new(path)))
-        }
-        [] => refused(kind.at, "a folder needs its path".to_owned(), hint),
-        [(name, _)] => refused(name.at, "the path is empty".to_owned(), hint),
-        [_, (name, _), ..] => {
-            refused(name.at, "option \"path\" is given twice".to_owned(), "keep one of them")
-        }
     }
 }

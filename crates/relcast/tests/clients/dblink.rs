@@ -21,6 +21,11 @@ fn of_project(file: &str) -> PathBuf {
 /// A server with users, and a Postgres that knows it: `postgres` asks as a writer, `app` as a reader.
 fn connected() -> Option<(Served, Cluster)> {
     let cluster = Cluster::start()?;
+    let dblink = "SELECT count(*) FROM pg_available_extensions WHERE name = 'dblink'";
+    if cluster.sql("postgres", dblink).unwrap() == "0" {
+        eprintln!("not run: this machine's Postgres has no dblink");
+        return None;
+    }
     let shop = shop();
     std::fs::write(shop.path().join("users.yaml"), USERS).unwrap();
     let served = Served::over(shop, &["--users", "users.yaml"]);

@@ -1,4 +1,4 @@
-//! A Postgres of its own, for what runs inside Postgres.
+//! A Postgres of its own, for what runs inside Postgres and for what reads from it.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -8,15 +8,18 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// A cluster that listens at a socket in its folder only; it ends with its owner.
+/// A cluster that listens at a socket in its folder only; it ends with its owner. Whoever asks is let
+/// in, but for the role `ana`, who has to give her password.
 pub struct Cluster {
     process: Child,
+    /// Whom the server runs as, where that is not who runs the test.
+    user: Option<&'static str>,
     programs: PathBuf,
     folder: TempDir,
 }
 
 impl Cluster {
-    /// A new, empty cluster; none, and it says so, where Postgres and dblink are not installed.
+    /// A new, empty cluster; none, and it says so, where Postgres is not installed.
     pub fn start() -> Option<Self> {
         let Some(programs) = programs() else {
             eprintln!("not run: there is no Postgres server on this machine");
@@ -35,23 +38,31 @@ impl Cluster {
                 .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"])
                 .arg(&data),
         );
-        let process = as_user(user, &programs.join("postgres"))
-            .args(["-F", "-c", "listen_addresses="])
-            .arg("-D")
-            .arg(&data)
-            .arg("-k")
-            .arg(folder.path())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let cluster = Self { process, programs, folder };
+        let rules = data.join("pg_hba.conf");
+        let others = fs::read_to_string(&rules).unwrap();
+        fs::write(&rules, format!("local all ana scram-sha-256\n{others}")).unwrap();
+        let process = serve(user, &programs, folder.path());
+        let cluster = Self { process, user, programs, folder };
         cluster.wait();
-        let dblink = "SELECT count(*) FROM pg_available_extensions WHERE name = 'dblink'";
-        if cluster.sql("postgres", dblink).unwrap() == "0" {
-            eprintln!("not run: this machine's Postgres has no dblink");
-            return None;
-        }
         Some(cluster)
+    }
+
+    /// Ends the server, and those who are connected to it.
+    pub fn stop(&mut self) {
+        let _ = Command::new("kill").args(["-INT", &self.process.id().to_string()]).status();
+        let _ = self.process.wait();
+    }
+
+    /// Starts the server again after it was stopped.
+    pub fn start_again(&mut self) {
+        self.process = serve(self.user, &self.programs, self.folder.path());
+        self.wait();
+    }
+
+    /// Where a client finds it, as `who`: a user, or `user:password`.
+    pub fn url(&self, who: &str) -> String {
+        let socket = self.folder.path().to_str().unwrap().replace('/', "%2F");
+        format!("postgres://{who}@{socket}/postgres")
     }
 
     fn wait(&self) {
@@ -90,9 +101,21 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let _ = Command::new("kill").args(["-INT", &self.process.id().to_string()]).status();
-        let _ = self.process.wait();
+        self.stop();
     }
+}
+
+/// The server, in the background.
+fn serve(user: Option<&str>, programs: &Path, folder: &Path) -> Child {
+    as_user(user, &programs.join("postgres"))
+        .args(["-F", "-c", "listen_addresses="])
+        .arg("-D")
+        .arg(folder.join("data"))
+        .arg("-k")
+        .arg(folder)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 /// The folder of the newest server's programs.

@@ -9,6 +9,8 @@ use arrow::util::display::array_value_to_string;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions};
 use sqlx::{AssertSqlSafe, Connection, Sqlite, SqliteConnection};
 
+use crate::remote::quoted;
+
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// SQLite's limit on values bound in one statement.
@@ -65,10 +67,6 @@ async fn in_transaction(
     }
     transaction.commit().await?;
     Ok(())
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 fn create_statement(table: &str, schema: &Schema) -> String {
