@@ -13,7 +13,7 @@ use crate::error::EngineError;
 use crate::population::Population;
 use crate::registry::Registry;
 use crate::stored::StoredModel;
-use crate::work::{Scorer, known_until};
+use crate::work::{Scorer, closed_until, known_until};
 
 /// Bytes of encoded rows and weights that are kept ready between statements.
 const SCORER_BYTES: usize = 4 << 30;
@@ -37,7 +37,8 @@ pub struct Engine {
     pub catalog: Catalog,
     models: Kept<ModelId, Arc<StoredModel>>,
     newest: Kept<ModelId, i64>,
-    known_until: Kept<(ModelId, i64), i64>,
+    /// Until when the world is known at a cutoff, and since when the same labels have closed.
+    known_until: Kept<(ModelId, i64), (i64, i64)>,
     scorers: Kept<(ModelId, i64), Arc<Scorer>>,
     plans: Kept<(ModelId, String), Arc<LabelPlan>>,
     populations: Kept<(String, i64), Arc<Population>>,
@@ -130,22 +131,22 @@ impl Engine {
         cutoff: i64,
     ) -> Result<Arc<Scorer>, EngineError> {
         let id = ModelId::of(model);
-        let until = self
+        let (until, closed) = self
             .known_until
             .get((id.clone(), cutoff), async {
                 let data_end = self.newest_time(model).await?;
                 let plan = model.question.plan(&model.schema, &model.set)?;
                 let cutoffs = Cutoffs { data_end, ..model.cutoffs.clone() };
-                known_until(&self.database.context, &plan, &cutoffs, cutoff).await
+                let until = known_until(&self.database.context, &plan, &cutoffs, cutoff).await?;
+                Ok((until, closed_until(&plan, &cutoffs, until)))
             })
             .await?;
         let (home, schema) = (self.registry.home(), &self.catalog.schema);
-        self.scorers
-            .get((id, until), async {
-                let model = model.clone();
-                Scorer::open(home, &self.database, schema, model, Some(cutoff)).await.map(Arc::new)
-            })
-            .await
+        let scorer = self.scorers.get((id, closed), async {
+            let model = model.clone();
+            Scorer::open(home, &self.database, schema, model, Some(cutoff)).await.map(Arc::new)
+        });
+        Ok(scorer.await?.seen_until(until))
     }
 
     /// Makes ready what `other` had ready: its models at the newest time. One that cannot be used

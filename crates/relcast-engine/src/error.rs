@@ -215,6 +215,9 @@ pub enum EngineError {
         /// What.
         what: String,
     },
+    /// The statement changes something, and whoever asks may only read.
+    #[error("you may read and predict, but not train, write or drop")]
+    Forbidden,
     /// Nobody waits for the result any more.
     #[error("the statement was stopped")]
     Stopped,
@@ -278,12 +281,20 @@ impl EngineError {
             Self::TaskModel { .. } => {
                 "write PREDICT USING MODEL … FOR …, and filter its rows with SQL around it"
             }
-            Self::Sql { .. } | Self::NotYet { .. } | Self::Stopped | Self::Catalog(_) => {
-                return None;
-            }
+            Self::Sql { .. }
+            | Self::NotYet { .. }
+            | Self::Stopped
+            | Self::Forbidden
+            | Self::Catalog(_) => return None,
             Self::File { .. } | Self::ModelName { .. } | Self::DocumentName { .. } => return None,
         };
         Some(hint.to_owned())
+    }
+
+    /// Whether somebody stopped the work, and nothing went wrong.
+    #[must_use]
+    pub(crate) fn is_stop(&self) -> bool {
+        matches!(self, Self::Stopped | Self::Train(relcast_train::TrainError::Stopped))
     }
 
     /// What is wrong, without its place, and what to do where that can be said.

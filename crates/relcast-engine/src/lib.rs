@@ -23,5 +23,7 @@ pub use home::{Home, ModelLock, check_model_name};
 pub use json_rows::{Row, rows_as_json};
 pub use registry::{ModelVersion, NewVersion, Origin, Registry};
 pub use runs::{Run, RunId, RunKind};
-pub use session::{Answer, Description, Dialect, LogWatcher, Session, Watcher, surround};
+pub use session::{
+    Access, Answer, Description, Dialect, LogWatcher, Session, Watcher, surround, worked_off,
+};
 pub use stored::StoredModel;

@@ -210,6 +210,17 @@ impl Registry {
         }
     }
 
+    /// Refuses a model that has a version.
+    ///
+    /// # Errors
+    /// [`EngineError::ModelExists`] if it does, [`EngineError::Registry`].
+    pub(crate) async fn refuse_existing(&self, model: &str) -> Result<(), EngineError> {
+        match self.current_version(model, None).await? {
+            Some(_) => Err(EngineError::ModelExists { model: model.to_owned() }),
+            None => Ok(()),
+        }
+    }
+
     /// Number and checksum of the version with this number, or of the model's default version; none
     /// if there is no such version.
     ///

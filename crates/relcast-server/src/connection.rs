@@ -8,19 +8,20 @@ use arrow_pg::datatypes::{arrow_schema_to_pg_fields, encode_recordbatch};
 use async_trait::async_trait;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::DataFrame;
-use futures::{Sink, SinkExt, StreamExt, stream};
+use futures::{Sink, SinkExt, StreamExt, future, stream};
 use pgwire::api::portal::{Format, Portal};
 use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
 use pgwire::api::results::{DataRowEncoder, FieldFormat, FieldInfo, QueryResponse, Response, Tag};
 use pgwire::api::store::PortalStore;
-use pgwire::api::{ClientInfo, ClientPortalStore, METADATA_USER, Type};
+use pgwire::api::{ClientInfo, ClientPortalStore, ConnectionHandle, METADATA_USER, Type};
 use pgwire::error::{PgWireError, PgWireResult};
 use pgwire::messages::PgWireBackendMessage;
-use relcast_engine::EngineError;
+use relcast_engine::{Access, EngineError};
 use relcast_query::statement::Statement;
 use relcast_query::{statements, statements_with};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
 
 use crate::copy;
 use crate::errors::{of_engine, of_query, plain};
@@ -83,7 +84,8 @@ impl Connection {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         let user = client.metadata().get(METADATA_USER).cloned().unwrap_or_default();
-        if !self.users.role(&user).may_run(statement) {
+        let role = self.users.role(&user);
+        if !role.may_run(statement) {
             let message =
                 format!("user \"{user}\" may read and predict, but not train, write or drop");
             return Err(plain("42501", message));
@@ -91,15 +93,12 @@ impl Connection {
         let one = self.running.one();
         let counted = Counted::begin(Protocol::Postgres, statement);
         let mut notices = self.notices.lock().await;
-        let timeout = self.settings.timeout();
+        let limit = self.settings.timeout();
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         let work = async {
-            match timeout {
-                None => self.run(statement, text, format).await,
-                Some(limit) => tokio::time::timeout(limit, self.run(statement, text, format))
-                    .await
-                    .unwrap_or_else(|_| {
-                        Err(plain("57014", "canceling statement due to statement timeout"))
-                    }),
+            tokio::select! {
+                response = self.run(statement, role.access(), text, format) => response,
+                () = passed(deadline) => Err(timed_out()),
             }
         };
         tokio::pin!(work);
@@ -114,7 +113,11 @@ impl Connection {
             client.send(message(line)).await?;
         }
         Ok(match response? {
-            Response::Query(rows) => Response::Query(until_sent(rows, one)),
+            Response::Query(rows) => {
+                let handle = client.session_extensions().get::<Arc<ConnectionHandle>>();
+                let handle = handle.map(|handle| handle.as_ref().clone());
+                Response::Query(until_sent(rows, one, deadline, handle))
+            }
             other => other,
         })
     }
@@ -122,6 +125,7 @@ impl Connection {
     async fn run(
         &self,
         statement: &Statement,
+        access: Access,
         text: &str,
         format: &Format,
     ) -> PgWireResult<Response> {
@@ -132,7 +136,8 @@ impl Connection {
             if let Some((inner, copy_format)) = copy::to_stdout(sql) {
                 let inner = Statement::Sql(inner);
                 let session = self.session.get().await.map_err(|e| of_engine(&e, text))?;
-                let answer = session.run(&inner).await.map_err(|e| of_engine(&e, text))?;
+                let answer =
+                    session.run_as(&inner, access).await.map_err(|e| of_engine(&e, text))?;
                 let batches = match answer.rows {
                     Some(rows) => collect(rows).await.map_err(|e| of_engine(&e, text))?,
                     None => Vec::new(),
@@ -141,7 +146,7 @@ impl Connection {
             }
         }
         let session = self.session.get().await.map_err(|e| of_engine(&e, text))?;
-        let answer = session.run(statement).await.map_err(|e| of_engine(&e, text))?;
+        let answer = session.run_as(statement, access).await.map_err(|e| of_engine(&e, text))?;
         let Some(rows) = answer.rows else {
             return Ok(Response::Execution(tag(&answer.tag)));
         };
@@ -199,14 +204,56 @@ async fn rows_response(
     Ok(Response::Query(response))
 }
 
-/// The rows, with the statement counted as running until all are sent or nobody wants more.
-fn until_sent(mut response: QueryResponse, one: OneRuns) -> QueryResponse {
+/// The rows, with the statement counted as running until all are sent or nobody wants more. They end
+/// with an error once the time is up or the client cancels.
+fn until_sent(
+    mut response: QueryResponse,
+    one: OneRuns,
+    deadline: Option<Instant>,
+    handle: Option<Arc<ConnectionHandle>>,
+) -> QueryResponse {
     let rows = std::mem::replace(response.data_rows(), Box::pin(stream::empty()));
-    *response.data_rows() = Box::pin(rows.map(move |row| {
-        let _sending = &one;
-        row
-    }));
+    let stop = Box::pin(async move {
+        tokio::select! {
+            () = cancelled(handle) => PgWireError::QueryCanceled,
+            () = passed(deadline) => timed_out(),
+        }
+    });
+    *response.data_rows() =
+        Box::pin(stream::unfold((rows, Some(stop)), move |(mut rows, stop)| {
+            let _sending = &one;
+            async move {
+                let mut stop = stop?;
+                tokio::select! {
+                    biased;
+                    error = &mut stop => Some((Err(error), (rows, None))),
+                    row = rows.next() => row.map(|row| (row, (rows, Some(stop)))),
+                }
+            }
+        }));
     response
+}
+
+/// Ends when the client cancels what it is being sent: the protocol's own watch over the statement
+/// ends with its first row.
+async fn cancelled(handle: Option<Arc<ConnectionHandle>>) {
+    if let Some(handle) = handle
+        && handle.start_query().await.await.is_ok()
+    {
+        return;
+    }
+    future::pending().await
+}
+
+async fn passed(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => future::pending().await,
+    }
+}
+
+fn timed_out() -> PgWireError {
+    plain("57014", "canceling statement due to statement timeout")
 }
 
 fn of_session(asked: Asked, format: &Format) -> PgWireResult<Response> {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use chrono::NaiveDateTime;
 use common::served::Served;
 use common::{QUERY, shop};
+use futures::TryStreamExt;
 use tokio_postgres::NoTls;
 use tokio_postgres::error::{ErrorPosition, SqlState};
 use tokio_postgres::types::Type;
@@ -147,6 +148,34 @@ async fn a_statement_may_take_so_long_and_no_longer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_that_flow_end_with_the_time_or_when_they_are_cancelled() {
+    let served = Served::start(&[]);
+    let client = served.connect().await;
+    let many = "SELECT value FROM generate_series(1, 200000000)";
+    client.batch_execute("SET statement_timeout = '500ms'").await.unwrap();
+    let error = client.query_raw(many, Vec::<i64>::new()).await.unwrap();
+    let error = drained(error).await.unwrap_err();
+    assert_eq!(error.code(), Some(&SqlState::QUERY_CANCELED), "{error}");
+
+    client.batch_execute("SET statement_timeout = 0").await.unwrap();
+    let token = client.cancel_token();
+    let rows = client.query_raw(many, Vec::<i64>::new()).await.unwrap();
+    let begun = Instant::now();
+    let (outcome, ()) = tokio::join!(drained(rows), async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        token.cancel_query(NoTls).await.unwrap();
+    });
+    assert_eq!(outcome.unwrap_err().code(), Some(&SqlState::QUERY_CANCELED));
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert_eq!(client.query_one("SELECT 1", &[]).await.unwrap().get::<_, i64>(0), 1);
+}
+
+/// Reads all rows.
+async fn drained(rows: tokio_postgres::RowStream) -> Result<usize, tokio_postgres::Error> {
+    rows.try_fold(0, |count, _| async move { Ok(count + 1) }).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reader_reads_and_predicts_and_a_password_is_asked_for() {
     let shop = shop();
     let users =
@@ -162,6 +191,27 @@ async fn a_reader_reads_and_predicts_and_a_password_is_asked_for() {
         let error = reader.simple_query(sql).await.unwrap_err();
         assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{sql}: {error}");
     }
+    // Whatever hides the change, it is refused; a text in a parameter stays a text.
+    let target = served.shop.path().join("written.csv");
+    for sql in [
+        format!("EXPLAIN ANALYZE COPY (SELECT 1) TO '{}' STORED AS CSV", target.display()),
+        format!("EXPLAIN ANALYZE VERBOSE COPY (SELECT 1) TO '{}' STORED AS CSV", target.display()),
+        "SELECT 1 AS a INTO taken".to_owned(),
+        "WITH x AS (SELECT 1 AS a) SELECT a INTO taken FROM x".to_owned(),
+        "CREATE VIEW v AS SELECT 1 AS a".to_owned(),
+        "SET datafusion.runtime.memory_limit = '1M'".to_owned(),
+    ] {
+        let error = reader.simple_query(&sql).await.unwrap_err();
+        assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{sql}: {error}");
+    }
+    assert!(!target.exists());
+    let named = "SELECT count(*) FROM customers WHERE name = $1";
+    let rows = reader.query_one(named, &[&"x' OR 1=1 --"]).await.unwrap();
+    assert_eq!(rows.get::<_, i64>(0), 0);
+    // What drivers do by themselves.
+    reader.batch_execute("BEGIN; SELECT 1; COMMIT; SET statement_timeout = '1min'").await.unwrap();
+    let copied = reader.copy_out("COPY (SELECT 1 AS a) TO STDOUT").await.unwrap();
+    drop(copied);
     for who in ["user=ana password=wrong", "user=eve password=robs", "user=ana"] {
         assert!(served.connect_as(who).await.is_err(), "{who}");
     }

@@ -1,9 +1,38 @@
 //! Heavy work on a thread of its own, so that a session can go on answering.
 
+use std::sync::LazyLock;
+
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::EngineError;
+
+/// How much work is going on.
+static WORKING: LazyLock<watch::Sender<usize>> = LazyLock::new(|| watch::Sender::new(0));
+
+/// A piece of work, until it is dropped.
+struct Working;
+
+impl Working {
+    fn begin() -> Self {
+        WORKING.send_modify(|count| *count += 1);
+        Self
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        WORKING.send_modify(|count| *count -= 1);
+    }
+}
+
+/// Waits until the threads of all sessions have ended their work: before that, the runtime that
+/// they work in must not go.
+pub async fn worked_off() {
+    // The sender lives for ever, so waiting cannot fail.
+    let _ = WORKING.subscribe().wait_for(|count| *count == 0).await;
+}
 
 /// Runs `work` on a thread of its own. If the caller stops waiting, the token is cancelled and the
 /// work ends at its next chance.
@@ -12,8 +41,9 @@ pub(crate) async fn apart<T: Send + 'static>(
 ) -> Result<T, EngineError> {
     let stop = CancellationToken::new();
     let guard = stop.clone().drop_guard();
-    let handle = Handle::current();
+    let (handle, working) = (Handle::current(), Working::begin());
     let done = tokio::task::spawn_blocking(move || {
+        let _working = working;
         handle.block_on(async {
             tokio::select! {
                 biased;

@@ -36,6 +36,7 @@ use relcast_query::ast::{Literal, PredictiveQuery, Selection};
 use relcast_query::statement::{Explain, Sql, Statement};
 use resolve::Resolved;
 
+pub use apart::worked_off;
 pub use watch::{LogWatcher, Watcher};
 
 use crate::engine::Engine;
@@ -59,6 +60,15 @@ pub struct Session {
 pub trait Dialect: Send + Sync {
     /// The statement, or nothing where the session should read it by itself.
     fn parse(&self, sql: &str) -> Option<datafusion::sql::sqlparser::ast::Statement>;
+}
+
+/// What the SQL of a session may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing but read.
+    Read,
+    /// Write and define, too.
+    Write,
 }
 
 /// What a statement gives back.
@@ -261,8 +271,21 @@ impl Session {
     /// # Errors
     /// What is wrong, where in the statement, and what to do.
     pub async fn run(&self, statement: &Statement) -> Result<Answer, EngineError> {
+        self.run_as(statement, Access::Write).await
+    }
+
+    /// Runs one statement of somebody who may do so much. Statements that are no SQL of DataFusion's
+    /// say by themselves whether they change something; SQL is looked through.
+    ///
+    /// # Errors
+    /// As [`Session::run`], and [`EngineError::Forbidden`].
+    pub async fn run_as(
+        &self,
+        statement: &Statement,
+        access: Access,
+    ) -> Result<Answer, EngineError> {
         match statement {
-            Statement::Sql(sql) => self.sql(sql).await,
+            Statement::Sql(sql) => self.sql(sql, access).await,
             Statement::ExplainPredict { about: Explain::Plan, query } => {
                 self.explain_query(query).await
             }

@@ -28,24 +28,20 @@ impl Session {
         if name.starts_with(QUICK) {
             return Err(EngineError::ModelName { name: name.clone() });
         }
-        let exists = match self.engine.registry.find_version(name, None).await {
-            Ok(_) => true,
-            Err(EngineError::NoModel { .. }) => false,
-            Err(error) => return Err(error),
+        let trained = async {
+            if create.existing != Existing::Replace {
+                self.engine.registry.refuse_existing(name).await?;
+            }
+            let question = self.question(&create.labels).await?;
+            self.train(name, question, Vec::new(), create.existing).await
         };
-        match (exists, create.existing) {
-            (true, Existing::Refuse) => {
-                return Err(EngineError::ModelExists { model: name.clone() });
-            }
-            (true, Existing::Keep) => {
+        match trained.await {
+            Err(EngineError::ModelExists { .. }) if create.existing == Existing::Keep => {
                 self.watcher.notice(&format!("model \"{name}\" exists already: nothing is done"));
-                return Ok(Answer::done("CREATE MODEL"));
+                Ok(Answer::done("CREATE MODEL"))
             }
-            _ => {}
+            trained => self.figures("CREATE MODEL", &trained?),
         }
-        let question = self.question(&create.labels).await?;
-        let report = self.train(name, question, Vec::new()).await?;
-        self.figures("CREATE MODEL", &report)
     }
 
     pub(super) async fn refresh_model(&self, name: &Name) -> Result<Answer, EngineError> {
@@ -53,7 +49,7 @@ impl Session {
         let artefact = self.engine.registry.load_artefact(&model)?;
         let stored = crate::StoredModel::read(&name.text, model.version, artefact)?;
         let question = self.asked_again(stored.question).await?;
-        let report = self.train(&name.text, question, stored.set).await?;
+        let report = self.train(&name.text, question, stored.set, Existing::Replace).await?;
         self.figures("REFRESH MODEL", &report)
     }
 
@@ -62,13 +58,19 @@ impl Session {
         name: &str,
         question: Question,
         set: Vec<(String, String)>,
+        existing: Existing,
     ) -> Result<EvaluationReport, EngineError> {
         let (engine, watcher, name) = (self.engine.clone(), self.watcher.clone(), name.to_owned());
         let report = apart(async move |stop| {
             let mut watch = Watch { watcher, stop };
             let (registry, database, catalog) =
                 (&engine.registry, &engine.database, &engine.catalog);
-            work::train(registry, database, catalog, &question, &set, &name, &mut watch).await
+            let lock = work::lock_to_train(registry, &name)?;
+            // Somebody else may have created it meanwhile.
+            if existing != Existing::Replace {
+                registry.refuse_existing(&name).await?;
+            }
+            work::train(registry, database, catalog, &question, &set, &lock, &mut watch).await
         })
         .await?;
         report.notes.iter().for_each(|note| self.watcher.notice(note));

@@ -12,7 +12,7 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::registry::QUICK;
 use crate::stored::StoredModel;
-use crate::work::{Question, train};
+use crate::work::{Question, lock_to_train, train};
 
 /// What is tried where the query does not say it.
 const EPOCHS: usize = 3;
@@ -47,10 +47,21 @@ pub(super) async fn quick_model(
     let trained = name.clone();
     let report = apart(async move |stop| {
         let (registry, database, catalog) = (&shared.registry, &shared.database, &shared.catalog);
+        let lock = loop {
+            match lock_to_train(registry, &trained) {
+                // Whoever asked the same before trains it for both.
+                Err(EngineError::Locked { .. }) if !stop.is_cancelled() => {}
+                lock => break lock?,
+            }
+        };
+        registry.refuse_existing(&trained).await?;
         let mut watch = Watch { watcher: told, stop };
-        train(registry, database, catalog, &question, &set, &trained, &mut watch).await
-    })
-    .await?;
+        train(registry, database, catalog, &question, &set, &lock, &mut watch).await
+    });
+    let report = match report.await {
+        Err(EngineError::ModelExists { .. }) => return engine.stored(&name, None).await,
+        report => report?,
+    };
     report.notes.iter().for_each(|note| watcher.notice(note));
     watcher.notice(&format!(
         "trained a quick model in {:.1} s; it is used again as long as query and data stay the same",

@@ -178,6 +178,10 @@ impl<'a> Options<'a> {
         if path.is_empty() {
             return Err(self.refused(at, "the path is empty"));
         }
+        // Made absolute, it would no longer look like the url that may hold a password.
+        if path.contains("://") {
+            return Err(self.refused(at, "a path is wanted, and this is a url"));
+        }
         std::path::absolute(path).map_err(EngineError::file("find", Path::new(path)))
     }
 

@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use datafusion::common::DataFusionError;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DataFusionError, TableReference};
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::{DdlStatement, LogicalPlan, LogicalPlanBuilder, WriteOp};
+use datafusion::logical_expr::{
+    DdlStatement, LogicalPlan, LogicalPlanBuilder, Statement, TableType, WriteOp,
+};
 use datafusion::prelude::DataFrame;
 use datafusion::sql::parser::{DFParserBuilder, Statement as ParsedStatement};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
@@ -17,19 +19,25 @@ use relcast_query::{Place, PredictiveQuery};
 use super::planner::PredictionPlanner;
 use super::prediction::Prediction;
 use super::resolve::Resolved;
-use super::{Answer, Session};
+use super::{Access, Answer, Session};
 use crate::error::EngineError;
 
 /// Nesting that the SQL parser follows.
 const DEEPEST: usize = 200;
 
 impl Session {
-    pub(super) async fn sql(&self, sql: &Sql) -> Result<Answer, EngineError> {
+    pub(super) async fn sql(&self, sql: &Sql, access: Access) -> Result<Answer, EngineError> {
         if let Some(query) = sql.prediction_alone() {
             return self.predict_alone(query).await;
         }
         let plan = self.plan(sql).await?;
+        if access == Access::Read {
+            refuse_changes(&plan)?;
+        }
         self.check_copies(&plan)?;
+        if let LogicalPlan::Ddl(ddl) = &plan {
+            self.check_definition(ddl).await?;
+        }
         let answer = match plan {
             LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(create)) => {
                 return self.create_table(create).await;
@@ -91,6 +99,38 @@ impl Session {
             .statement_to_plan(statement)
             .await
             .map_err(|error| self.with_place(error, &sql.tokens))
+    }
+
+    /// Refuses to define what is no table or view of the session's own: the catalog is the source's.
+    async fn check_definition(&self, ddl: &DdlStatement) -> Result<(), EngineError> {
+        let view = match ddl {
+            DdlStatement::CreateMemoryTable(_) | DdlStatement::DropTable(_) => return Ok(()),
+            DdlStatement::CreateView(create) => &create.name,
+            DdlStatement::DropView(drop) => &drop.name,
+            other => {
+                let hint = "CREATE TABLE … AS, CREATE VIEW and CREATE SOURCE bring tables";
+                return Err(EngineError::Sql {
+                    at: None,
+                    message: format!("{} is no statement of relcast", words(other.name())),
+                    hint: Some(hint.to_owned()),
+                });
+            }
+        };
+        match self.table_type(view).await? {
+            None | Some(TableType::View) => Ok(()),
+            Some(_) => Err(EngineError::TableExists { table: view.table().to_owned() }),
+        }
+    }
+
+    async fn table_type(&self, name: &TableReference) -> Result<Option<TableType>, EngineError> {
+        let state = self.context.state();
+        let names = &state.config_options().catalog;
+        let name = name.clone().resolve(&names.default_catalog, &names.default_schema);
+        let catalog = self.context.catalog(&name.catalog);
+        match catalog.and_then(|catalog| catalog.schema(&name.schema)) {
+            Some(schema) => Ok(schema.table_type(&name.table).await?),
+            None => Ok(None),
+        }
     }
 
     /// Refuses a COPY into the files that the tables are read from.
@@ -160,9 +200,59 @@ fn parse(tokens: &[TokenWithSpan]) -> Result<ParsedStatement, EngineError> {
     }
 }
 
-/// The tokens as text again.
+/// Refuses a plan that changes anything, at whatever depth.
+fn refuse_changes(plan: &LogicalPlan) -> Result<(), EngineError> {
+    let mut changes = false;
+    plan.apply_with_subqueries(|node| {
+        changes |= match node {
+            LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) => true,
+            // What all sessions share.
+            LogicalPlan::Statement(Statement::SetVariable(set)) => {
+                set.variable.to_ascii_lowercase().starts_with("datafusion.runtime")
+            }
+            _ => false,
+        };
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    if changes { Err(EngineError::Forbidden) } else { Ok(()) }
+}
+
+/// The tokens as text again: one that reads as the same tokens.
 fn text_of(tokens: &[TokenWithSpan]) -> String {
-    tokens.iter().map(|t| t.token.to_string()).collect::<Vec<_>>().join(" ")
+    tokens.iter().map(|t| written(&t.token)).collect::<Vec<_>>().join(" ")
+}
+
+/// A token as the dialect of Postgres writes it. Tokens hold texts without their escapes.
+fn written(token: &Token) -> String {
+    let quoted =
+        |text: &str, mark: &str| format!("{mark}{}{mark}", text.replace(mark, &mark.repeat(2)));
+    match token {
+        Token::SingleQuotedString(text)
+        | Token::TripleSingleQuotedString(text)
+        | Token::TripleDoubleQuotedString(text)
+        | Token::EscapedStringLiteral(text)
+        | Token::UnicodeStringLiteral(text)
+        | Token::NationalStringLiteral(text)
+        | Token::SingleQuotedRawStringLiteral(text)
+        | Token::DoubleQuotedRawStringLiteral(text) => quoted(text, "'"),
+        Token::DollarQuotedString(text) => quoted(&text.value, "'"),
+        Token::DoubleQuotedString(text) => quoted(text, "\""),
+        Token::Word(word) if word.quote_style.is_some() => quoted(&word.value, "\""),
+        Token::Whitespace(_) => String::new(),
+        other => other.to_string(),
+    }
+}
+
+/// `CreateView` as people write it.
+fn words(name: &str) -> String {
+    let mut words = String::new();
+    for letter in name.chars() {
+        if letter.is_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.extend(letter.to_uppercase());
+    }
+    words
 }
 
 /// Whether the rows of the statement go into a table or file.
@@ -187,15 +277,55 @@ fn missing_table(error: &DataFusionError) -> Option<String> {
 
 fn tag_of(plan: &LogicalPlan) -> String {
     match plan {
-        LogicalPlan::Ddl(ddl) => match ddl.name() {
-            "CreateView" => "CREATE VIEW".to_owned(),
-            "DropView" => "DROP VIEW".to_owned(),
-            "CreateExternalTable" => "CREATE TABLE".to_owned(),
-            other => other.to_uppercase(),
-        },
+        LogicalPlan::Ddl(ddl) => words(ddl.name()),
         LogicalPlan::Copy(_) => "COPY".to_owned(),
-        LogicalPlan::Statement(statement) => statement.name().to_uppercase(),
+        LogicalPlan::Statement(Statement::SetVariable(_)) => "SET".to_owned(),
+        LogicalPlan::Statement(statement) => words(statement.name()),
         LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) => "EXPLAIN".to_owned(),
         _ => "SELECT".to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+    use datafusion::sql::sqlparser::tokenizer::Tokenizer;
+
+    use super::*;
+
+    fn tokens(sql: &str) -> Vec<TokenWithSpan> {
+        let mut tokens =
+            Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize_with_location().unwrap();
+        tokens.retain(|t| !matches!(t.token, Token::Whitespace(_)));
+        tokens
+    }
+
+    fn texts(sql: &str) -> Vec<String> {
+        let text = |token: TokenWithSpan| match token.token {
+            Token::SingleQuotedString(text)
+            | Token::EscapedStringLiteral(text)
+            | Token::NationalStringLiteral(text)
+            | Token::UnicodeStringLiteral(text) => text,
+            Token::DollarQuotedString(text) => text.value,
+            Token::Word(word) => word.value,
+            other => other.to_string(),
+        };
+        tokens(sql).into_iter().map(text).collect()
+    }
+
+    #[test]
+    fn whatever_way_a_text_is_quoted_it_stays_the_same_text() {
+        for sql in [
+            r"SELECT 'a''||''b', 'x'' OR 1=1 --', 'back\slash', ''''",
+            r"SELECT E'a\'b\n\\', N'it''s', $$it's$$, $tag$a $$ b$tag$, U&'d\0061t'",
+            "SELECT \"a\"\"b\", \"it's\" -- what follows\n FROM t",
+        ] {
+            assert_eq!(texts(&text_of(&tokens(sql))), texts(sql), "{sql}");
+        }
+        for text in ["'", "''", "\\", "\\'", "--", "/*", "$$", "\"", "a\nb", "$1", ""] {
+            let token = Token::SingleQuotedString(text.to_owned());
+            assert_eq!(texts(&written(&token)), [text]);
+        }
     }
 }

@@ -293,10 +293,11 @@ impl Prepared {
         let (session, schema) =
             with_label_history(ctx, schema, &plan, &cutoffs, &task, &closed).await?;
         let identity = format!(
-            "{}\n{}\n{}\n{cutoffs:?}\n{known_until}\n{schema:?}",
+            "{}\n{}\n{}\n{cutoffs:?}\n{}\n{schema:?}",
             database.fingerprint,
             plan.sql(),
-            label_hash.as_deref().unwrap_or_default()
+            label_hash.as_deref().unwrap_or_default(),
+            closed_until(&plan, &cutoffs, known_until),
         );
         let directory = home.graph(&format!("{:032x}", xxh3_128(identity.as_bytes())));
         let writing = home.writing_graphs().await?;
@@ -361,9 +362,22 @@ pub(crate) async fn known_until(
     cutoffs: &Cutoffs,
     cutoff: i64,
 ) -> Result<i64, EngineError> {
-    let newest = plan.newest_time(ctx, Some(cutoff)).await?;
+    let newest = match cutoff >= cutoffs.data_end {
+        true => Some(cutoffs.data_end),
+        false => plan.newest_time(ctx, Some(cutoff)).await?,
+    };
     let stale = newest.filter(|newest| cutoffs.horizon.after(*newest) < cutoff);
     Ok(stale.unwrap_or(cutoffs.data_end.max(cutoff)))
+}
+
+/// The first moment with the same closed labels as `until`, and so with the same graph.
+pub(crate) fn closed_until(plan: &LabelPlan, cutoffs: &Cutoffs, until: i64) -> i64 {
+    // The rows of a SELECT stand where they like; what validation judges has closed when test starts.
+    if plan.reads_beyond_tables() || until < cutoffs.test_timestamp {
+        return until;
+    }
+    let last = cutoffs.closed_from_validation(until).last().map(|c| cutoffs.horizon.after(*c));
+    last.unwrap_or(i64::MIN).max(cutoffs.test_timestamp)
 }
 
 /// Says how far before a cutoff the data end.

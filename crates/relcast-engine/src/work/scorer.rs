@@ -22,9 +22,9 @@ pub struct Scorer {
     /// The model.
     pub model: Arc<StoredModel>,
     /// Labels, cutoffs and the graph.
-    pub prepared: Prepared,
-    pub(super) inputs: Inputs,
-    pub(super) network: Ensemble,
+    pub prepared: Arc<Prepared>,
+    pub(super) inputs: Arc<Inputs>,
+    pub(super) network: Arc<Ensemble>,
     /// The end of what is visible.
     pub(super) until: i64,
 }
@@ -45,7 +45,22 @@ impl Scorer {
         let inputs = model.plan.inputs(prepared.graph.clone())?;
         let network = model.plan.network(&model.weights)?;
         let until = prepared.known_until;
+        let (prepared, inputs, network) = (Arc::new(prepared), Arc::new(inputs), Arc::new(network));
         Ok(Self { model, prepared, inputs, network, until })
+    }
+
+    /// The same over what is visible until another moment, by which the same labels have closed.
+    pub(crate) fn seen_until(self: &Arc<Self>, until: i64) -> Arc<Self> {
+        if until == self.until {
+            return self.clone();
+        }
+        Arc::new(Self {
+            model: self.model.clone(),
+            prepared: self.prepared.clone(),
+            inputs: self.inputs.clone(),
+            network: self.network.clone(),
+            until,
+        })
     }
 
     /// Predictions for `keys` (one column per key column, in the order of the question) at

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use relcast_catalog::Catalog;
 use relcast_connect::Database;
-use relcast_train::TrainError;
 use relcast_train::checkpoint::CheckpointFile;
 use relcast_train::conformal::residuals;
 use relcast_train::fit::{Progress, fit};
@@ -26,7 +25,15 @@ use crate::stored::{check_validation, versions};
 /// How long a second writer of one model waits for the first.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Trains a model for `question`, evaluates it and registers it as the next version of `name`.
+/// The right to train the model `name`; waits a little for whoever has it.
+///
+/// # Errors
+/// As [`crate::home::Home::lock_model`].
+pub fn lock_to_train(registry: &Registry, name: &str) -> Result<ModelLock, EngineError> {
+    registry.home().lock_model(name, PATIENCE)
+}
+
+/// Trains a model for `question`, evaluates it and registers it as the next version of the lock's.
 ///
 /// An interrupted run of the same question, data and options goes on after its last whole epoch.
 ///
@@ -38,16 +45,33 @@ pub async fn train(
     catalog: &Catalog,
     question: &Question,
     set: &[(String, String)],
-    name: &str,
+    lock: &ModelLock,
     progress: &mut dyn Progress,
 ) -> Result<EvaluationReport, EngineError> {
-    let lock = registry.home().lock_model(name, PATIENCE)?;
+    let mut left = Left { home: registry.home(), lock, goes: true };
     let work = async |_| {
-        let report =
-            train_locked(registry, database, catalog, question, set, &lock, progress).await?;
-        Ok((report.version, report))
+        let trained =
+            train_locked(registry, database, catalog, question, set, lock, progress).await;
+        left.goes = trained.as_ref().err().is_none_or(EngineError::is_stop);
+        trained.map(|report| (report.version, report))
     };
-    registry.record(RunKind::Train, name, work).await
+    registry.record(RunKind::Train, lock.model(), work).await
+}
+
+/// What a training leaves to go on from. Whoever stops one wants nothing of it, wherever it was;
+/// one that was killed, or failed, goes on.
+struct Left<'a> {
+    home: &'a Home,
+    lock: &'a ModelLock,
+    goes: bool,
+}
+
+impl Drop for Left<'_> {
+    fn drop(&mut self) {
+        if self.goes {
+            self.home.drop_checkpoints(self.lock);
+        }
+    }
 }
 
 async fn train_locked(
@@ -92,10 +116,6 @@ async fn train_locked(
         Some(&checkpoint),
         progress,
     );
-    // Who stops a training wants nothing of it; one that was killed goes on.
-    if matches!(fitted, Err(TrainError::Stopped)) {
-        home.drop_checkpoints(lock);
-    }
     let fitted = fitted?;
     seconds.insert("fit".to_owned(), started.elapsed().as_secs_f64());
 
@@ -143,7 +163,6 @@ async fn train_locked(
         Ok(Artefact { weights: fitted.weights.0, documents })
     };
     registry.publish(lock, &new, artefact).await?;
-    home.drop_checkpoints(lock);
     Ok(report)
 }
 

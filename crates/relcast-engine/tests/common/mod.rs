@@ -53,7 +53,10 @@ impl Bench {
         let set: Vec<(String, String)> =
             set.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let (registry, database, catalog) = (&self.registry, &self.database, &self.catalog);
-        work::train(registry, database, catalog, question, &set, "m", &mut Unwatched).await.unwrap()
+        let lock = work::lock_to_train(registry, "m").unwrap();
+        let trained =
+            work::train(registry, database, catalog, question, &set, &lock, &mut Unwatched).await;
+        trained.unwrap()
     }
 
     pub async fn stored(&self) -> Arc<StoredModel> {

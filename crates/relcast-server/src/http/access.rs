@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use pgwire::api::auth::sasl::scram::{gen_salted_password, random_nonce};
+use relcast_engine::Access;
 use relcast_query::statement::Statement;
 
 use super::error::HttpError;
@@ -100,14 +101,21 @@ pub(super) struct Caller {
 }
 
 impl Caller {
+    /// What the caller's SQL may do.
+    pub(super) fn access(&self) -> Access {
+        self.role.access()
+    }
+
     /// Refuses a statement that the caller's role may not run.
     pub(super) fn check(&self, statement: &Statement) -> Result<(), HttpError> {
-        if self.role.may_run(statement) {
-            return Ok(());
-        }
+        if self.role.may_run(statement) { Ok(()) } else { Err(self.refused()) }
+    }
+
+    /// That the caller may only read.
+    pub(super) fn refused(&self) -> HttpError {
         let name = &self.name;
         let message = format!("\"{name}\" may read and predict, but not train, write or drop");
-        Err(HttpError::new("42501", message))
+        HttpError::new("42501", message)
     }
 }
 

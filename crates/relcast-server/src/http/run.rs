@@ -108,10 +108,14 @@ impl Turn {
         let Self { limits, place } = self;
         let counted = Counted::begin(Protocol::Http, statement);
         let (watcher, notices) = Notices::new();
-        let failed = |error: EngineError| HttpError::of_engine(&error, text);
+        let failed = |error: EngineError| match error {
+            EngineError::Forbidden => caller.refused(),
+            error => HttpError::of_engine(&error, text),
+        };
         let begun = async {
             let session = shared.session.get().await.map_err(failed)?.fork(Arc::new(watcher));
-            let Answer { tag, rows } = session.run(statement).await.map_err(failed)?;
+            let Answer { tag, rows } =
+                session.run_as(statement, caller.access()).await.map_err(failed)?;
             let Some(rows) = rows else { return Ok((tag, None)) };
             let rows = rows.execute_stream().await.map_err(|error| failed(error.into()))?;
             Ok((tag, Some(rows)))

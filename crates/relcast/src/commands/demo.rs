@@ -189,9 +189,10 @@ impl Demo<'_> {
         )?;
         let question = Question::Query(CHURN_QUERY.to_owned());
         let set = [("seed".to_owned(), self.seed().to_string())];
+        let lock = work::lock_to_train(registry, MODEL)?;
         let mut bar = Bar::new();
         let report =
-            work::train(registry, database, catalog, &question, &set, MODEL, &mut bar).await?;
+            work::train(registry, database, catalog, &question, &set, &lock, &mut bar).await?;
         drop(bar);
         if self.common.format != Format::Json {
             evaluate::print_report(self.common, &report)?;

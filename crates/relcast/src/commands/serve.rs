@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use relcast_engine::{Engine, Home, Registry};
 use relcast_server::{
@@ -16,6 +17,9 @@ use tokio_util::sync::CancellationToken;
 use super::open;
 use crate::arguments::{Common, Serve};
 use crate::failure::Failure;
+
+/// How long what was stopped may take to end.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Serves until Ctrl-C or the signal to terminate; running statements are then stopped.
 pub async fn run(common: &Common, arguments: &Serve) -> Result<(), Failure> {
@@ -67,7 +71,12 @@ pub async fn run(common: &Common, arguments: &Serve) -> Result<(), Failure> {
         }
         Ok(())
     };
-    tokio::try_join!(server.serve(stop.clone()), serve_http, follow)?;
+    let served = tokio::try_join!(server.serve(stop.clone()), serve_http, follow);
+    // What was stopped ends at its next chance, and records that it was.
+    if tokio::time::timeout(PATIENCE, relcast_engine::worked_off()).await.is_err() {
+        tracing::warn!("a statement did not stop in time");
+    }
+    served?;
     Ok(())
 }
 

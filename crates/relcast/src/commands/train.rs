@@ -26,10 +26,10 @@ pub async fn run(common: &Common, arguments: &Train) -> Result<(), Failure> {
         }
     };
     let set = common.options(&asked.set);
+    let lock = work::lock_to_train(&registry, &arguments.model)?;
     let mut bar = Bar::new();
     let report =
-        work::train(&registry, &database, &catalog, &question, &set, &arguments.model, &mut bar)
-            .await?;
+        work::train(&registry, &database, &catalog, &question, &set, &lock, &mut bar).await?;
     drop(bar);
     super::evaluate::print_report(common, &report)
 }
