@@ -378,8 +378,7 @@ async fn its_tables_are_read_in_any_sql_and_labels_come_from_them() {
                    timestamp '2020-03-01' + m * interval '1 month' AS asked_at
                FROM generate_series(1, 40) c, generate_series(0, 17) m;";
     let Some((_cluster, shop, asked)) = attached(sql).await else { return };
-    let joined =
-        "SELECT count(*) FROM pg.notes JOIN customers USING (customer_id) WHERE customers.customer_id <= 10";
+    let joined = "SELECT count(*) FROM pg.notes JOIN customers USING (customer_id) WHERE customers.customer_id <= 10";
     assert_eq!(asked.rows(joined).await, ["180"]);
     asked.rows("CREATE TABLE kept AS SELECT * FROM pg.notes").await;
     asked.rows("CREATE VIEW low AS SELECT * FROM pg.notes WHERE stars = 0").await;
