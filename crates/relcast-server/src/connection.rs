@@ -242,7 +242,7 @@ async fn cancelled(handle: Option<Arc<ConnectionHandle>>) {
     {
         return;
     }
-    future::pending().await
+    future::pending::<()>().await;
 }
 
 async fn passed(deadline: Option<Instant>) {
