@@ -482,7 +482,7 @@ fn a_table_with_the_name_of_the_cutoffs_is_refused_where_a_task_would_read_it() 
 #[test]
 fn options_that_do_nothing_yet_are_refused() {
     let shop = shop();
-    for set in ["keep=a.b", "model=gbdt", "interval=0.9", "horizon=30 days"] {
+    for set in ["keep=a.b", "model=gbdt", "horizon=30 days"] {
         let name = set.split_once('=').unwrap().0;
         let labels = ["labels", "--db", ".", "--query", QUERY, "--split", "val", "-o", "x.csv"];
         for command in [&TRAIN[..], &labels] {
