@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use datafusion::sql::sqlparser::tokenizer::Token;
 use pgwire::api::auth::sasl::scram::{SCRAM_ITERATIONS, gen_salted_password, random_nonce};
 use pgwire::api::auth::{AuthSource, LoginInfo, Password};
 use pgwire::error::{PgWireError, PgWireResult};
@@ -55,18 +56,40 @@ fn reads_only_sql(sql: &Sql) -> bool {
         "SELECT", "WITH", "VALUES", "TABLE", "FROM", "SHOW", "DESCRIBE", "DESC", "SET", "RESET",
         "EXPLAIN", "PREDICT",
     ];
+    const EXPLAINS: [&str; 3] = ["EXPLAIN", "DESCRIBE", "DESC"];
+    const CHANGES: [&str; 8] =
+        ["ALTER", "COPY", "CREATE", "DELETE", "DROP", "INSERT", "MERGE", "UPDATE"];
     let trains = sql.predictions.iter().any(|query| query.model.is_none());
     let first = sql.first_words(1);
-    let reads = first.first().is_none_or(|word| READS.contains(&word.as_str()));
-    let explains_change = first.first().is_some_and(|word| word == "EXPLAIN")
-        && sql.first_words(3).iter().any(|w| ["INSERT", "COPY", "CREATE"].contains(&w.as_str()));
-    reads && !trains && !explains_change
+    let first = first.first().map(String::as_str);
+    let reads = first.is_none_or(|word| READS.contains(&word));
+    let explains = first.is_some_and(|word| EXPLAINS.contains(&word));
+    let has = |words: &[&str]| sql.tokens.iter().any(|token| is_word(&token.token, words));
+    // SELECT … INTO makes a table, and ANALYZE runs what it explains, wherever that begins.
+    reads && !trains && !has(&["INTO"]) && !(explains && has(&CHANGES))
+}
+
+fn is_word(token: &Token, words: &[&str]) -> bool {
+    match token {
+        Token::Word(word) => {
+            word.quote_style.is_none() && words.iter().any(|w| word.value.eq_ignore_ascii_case(w))
+        }
+        _ => false,
+    }
 }
 
 /// The users with their salted passwords and roles.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Users {
     users: BTreeMap<String, User>,
+    /// What everybody may do where there are no users.
+    everybody: Role,
+}
+
+impl Default for Users {
+    fn default() -> Self {
+        Self::everybody(Role::Writer)
+    }
 }
 
 #[derive(Clone)]
@@ -83,6 +106,12 @@ impl std::fmt::Debug for User {
 }
 
 impl Users {
+    /// No users: whoever connects needs no password, and may do what the role may.
+    #[must_use]
+    pub fn everybody(role: Role) -> Self {
+        Self { users: BTreeMap::new(), everybody: role }
+    }
+
     /// Adds a user, or replaces the one of that name. The password is kept salted only.
     pub fn add(&mut self, name: &str, password: &str, role: Role) {
         let salt = random_nonce().into_bytes();
@@ -90,18 +119,18 @@ impl Users {
         self.users.insert(name.to_owned(), User { role, salt, salted });
     }
 
-    /// Whether there are none, so that everybody may connect and do everything.
+    /// Whether there are none, so that everybody may connect.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.users.is_empty()
     }
 
-    /// What the user may do; without users everybody is a writer.
+    /// What the user may do.
     #[must_use]
     pub fn role(&self, name: &str) -> Role {
         match self.users.get(name) {
             Some(user) => user.role,
-            None if self.is_empty() => Role::Writer,
+            None if self.is_empty() => self.everybody,
             None => Role::Reader,
         }
     }
@@ -128,6 +157,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn without_users_everybody_is_a_writer_if_not_said_otherwise() {
+        assert_eq!(Users::default().role("ana"), Role::Writer);
+        assert_eq!(Users::everybody(Role::Reader).role("ana"), Role::Reader);
+        let mut users = Users::default();
+        users.add("ana", "secret", Role::Writer);
+        assert_eq!((users.role("ana"), users.role("eve")), (Role::Writer, Role::Reader));
+    }
+
+    #[test]
     fn a_reader_reads_and_predicts_and_changes_nothing() {
         let may = |sql: &str| {
             let statement = relcast_query::statements(sql).unwrap().next().unwrap().unwrap();
@@ -143,6 +181,13 @@ mod tests {
             "EVALUATE MODEL m",
             "SET statement_timeout = 5",
             "(SELECT 1)",
+            "SELECT copy, \"into\" FROM t",
+            "EXPLAIN ANALYZE VERBOSE SELECT \"copy\" FROM t",
+            "EXPLAIN (ANALYZE, VERBOSE) SELECT 1",
+            "EXPLAIN FORMAT TREE SELECT 1",
+            "EXPLAIN ((SELECT 1))",
+            "DESCRIBE t",
+            "DESCRIBE a.b.t",
         ] {
             assert!(may(sql), "{sql}");
         }
@@ -152,6 +197,13 @@ mod tests {
             "SELECT * FROM (PREDICT SUM(t.x, 0, 1) FOR EACH u.id)",
             "EXPLAIN ANALYZE PREDICT SUM(t.x, 0, 1) FOR EACH u.id",
             "EXPLAIN ANALYZE INSERT INTO t SELECT 1",
+            "EXPLAIN ANALYZE VERBOSE COPY (SELECT 1) TO 'f.csv'",
+            "EXPLAIN (ANALYZE) COPY (SELECT 1) TO 'f.csv'",
+            "EXPLAIN ANALYZE FORMAT INDENT COPY t TO 'f.csv'",
+            "DESC ANALYZE COPY t TO 'f.csv'",
+            "EXPLAIN EXPLAIN ANALYZE VERBOSE COPY t TO 'f.csv'",
+            "SELECT * INTO u FROM t",
+            "WITH a AS (SELECT 1) SELECT * INTO u FROM a",
             "CREATE TABLE t AS SELECT 1",
             "INSERT INTO t VALUES (1)",
             "COPY (SELECT 1) TO 'f.parquet'",
