@@ -1,6 +1,7 @@
 //! One connection: its session, and the handlers of the protocol over it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -11,7 +12,9 @@ use datafusion::prelude::DataFrame;
 use futures::{Sink, SinkExt, StreamExt, stream};
 use pgwire::api::portal::{Format, Portal};
 use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
-use pgwire::api::results::{DataRowEncoder, FieldFormat, FieldInfo, QueryResponse, Response, Tag};
+use pgwire::api::results::{
+    DataRowEncoder, FieldFormat, FieldInfo, QueryResponse, Response, SendableRowStream, Tag,
+};
 use pgwire::api::store::PortalStore;
 use pgwire::api::{ClientInfo, ClientPortalStore, METADATA_USER, Type};
 use pgwire::error::{PgWireError, PgWireResult};
@@ -23,6 +26,7 @@ use relcast_query::statement::Statement;
 use relcast_query::{statements, statements_with};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
 
 use crate::copy;
 use crate::errors::{of_engine, of_query, plain};
@@ -98,14 +102,15 @@ impl Connection {
         let counted = Counted::begin(Protocol::Postgres, statement);
         let mut notices = self.notices.lock().await;
         let timeout = self.settings.timeout();
+        let deadline = timeout.and_then(|limit| Instant::now().checked_add(limit));
         let work = async {
-            match timeout {
+            match deadline {
                 None => self.run(statement, text, format).await,
-                Some(limit) => tokio::time::timeout(limit, self.run(statement, text, format))
-                    .await
-                    .unwrap_or_else(|_| {
-                        Err(plain("57014", "canceling statement due to statement timeout"))
-                    }),
+                Some(deadline) => {
+                    tokio::time::timeout_at(deadline, self.run(statement, text, format))
+                        .await
+                        .unwrap_or_else(|_| Err(too_late()))
+                }
             }
         };
         tokio::pin!(work);
@@ -120,7 +125,10 @@ impl Connection {
             client.send(message(line)).await?;
         }
         Ok(match response? {
-            Response::Query(rows) => Response::Query(until_sent(rows, one)),
+            Response::Query(rows) => {
+                let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
+                Response::Query(until_sent(rows, one, left))
+            }
             other => other,
         })
     }
@@ -210,13 +218,29 @@ async fn rows_response(
     Ok(Response::Query(response))
 }
 
+fn too_late() -> PgWireError {
+    plain("57014", "canceling statement due to statement timeout")
+}
+
 /// The rows, with the statement counted as running until all are sent or nobody wants more.
-fn until_sent(mut response: QueryResponse, one: OneRuns) -> QueryResponse {
+/// Computing them may take the time that is `left`; how long the client takes to read is not counted.
+fn until_sent(mut response: QueryResponse, one: OneRuns, left: Option<Duration>) -> QueryResponse {
     let rows = std::mem::replace(response.data_rows(), Box::pin(stream::empty()));
-    *response.data_rows() = Box::pin(rows.map(move |row| {
-        let _sending = &one;
-        row
-    }));
+    let next = |state: Option<(SendableRowStream, OneRuns, Option<Duration>)>| async move {
+        let (mut rows, one, left) = state?;
+        let Some(left) = left else {
+            return Some((rows.next().await?, Some((rows, one, None))));
+        };
+        let asked = Instant::now();
+        match tokio::time::timeout(left, rows.next()).await {
+            Ok(row) if !left.is_zero() => {
+                let left = left.saturating_sub(asked.elapsed());
+                Some((row?, Some((rows, one, Some(left)))))
+            }
+            _ => Some((Err(too_late()), None)),
+        }
+    };
+    *response.data_rows() = Box::pin(stream::unfold(Some((rows, one, left)), next));
     response
 }
 

@@ -238,6 +238,18 @@ async fn a_value_that_cannot_be_sent_is_one_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_statement_whose_rows_never_end_does_once_its_time_is_up() {
+    let shop = Shop::open().await;
+    let endless = "SELECT * FROM generate_series(1, 1000000000000)";
+    let answer = shop.select(&format!("SET statement_timeout = 200; {endless}")).await;
+    assert!(error(&answer).starts_with("SERROR|C57014|"), "{}", error(&answer));
+    let kinds = kinds(&answer);
+    assert!(kinds.starts_with("CTD") && kinds.ends_with("DEZ"), "{}", kinds.len());
+    let within = shop.select("SET statement_timeout = 20000; SELECT * FROM customers").await;
+    assert!(within.iter().all(|(kind, _)| *kind != b'E'));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reader_writes_nothing_by_any_way_round() {
     let shop = Shop::open().await;
     let front = shop.front(Users::everybody(Role::Reader));
