@@ -45,9 +45,9 @@ pub(super) async fn quick_model(
     let started = Instant::now();
     let (shared, question, told) = (engine.clone(), question.clone(), watcher.clone());
     let trained = name.clone();
-    apart(async move |stop| {
+    apart(async move || {
         let (registry, database, catalog) = (&shared.registry, &shared.database, &shared.catalog);
-        let mut watch = Watch { watcher: told, stop };
+        let mut watch = Watch(told);
         train(registry, database, catalog, &question, &set, &trained, &mut watch).await
     })
     .await?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use relcast_catalog::Catalog;
 use relcast_connect::Database;
-use relcast_train::TrainError;
+use relcast_graph::Stop;
 use relcast_train::checkpoint::CheckpointFile;
 use relcast_train::fit::{Progress, fit};
 use relcast_train::model::{ModelPlan, TrainingData, sample_plan};
@@ -40,13 +40,29 @@ pub async fn train(
     name: &str,
     progress: &mut dyn Progress,
 ) -> Result<EvaluationReport, EngineError> {
-    let lock = registry.home().lock_model(name, PATIENCE)?;
+    let home = registry.home();
+    let lock = home.lock_model(name, PATIENCE)?;
+    let _given_up = GivenUp { home, lock: &lock };
     let work = async |_| {
         let report =
             train_locked(registry, database, catalog, question, set, &lock, progress).await?;
         Ok((report.version, report))
     };
     registry.record(RunKind::Train, name, work).await
+}
+
+/// Who stops a training wants nothing of it, wherever it stands; one that was killed goes on.
+struct GivenUp<'a> {
+    home: &'a Home,
+    lock: &'a ModelLock,
+}
+
+impl Drop for GivenUp<'_> {
+    fn drop(&mut self) {
+        if Stop::current().is_set() {
+            self.home.drop_checkpoints(self.lock);
+        }
+    }
 }
 
 async fn train_locked(
@@ -89,12 +105,7 @@ async fn train_locked(
         &examples.validation,
         Some(&checkpoint),
         progress,
-    );
-    // Who stops a training wants nothing of it; one that was killed goes on.
-    if matches!(fitted, Err(TrainError::Stopped)) {
-        home.drop_checkpoints(lock);
-    }
-    let fitted = fitted?;
+    )?;
     seconds.insert("fit".to_owned(), started.elapsed().as_secs_f64());
 
     let started = Instant::now();
