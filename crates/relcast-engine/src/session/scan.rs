@@ -56,6 +56,7 @@ pub(super) struct PredictionScan {
 
 impl PredictionScan {
     pub(super) fn new(
+        engine: Arc<Engine>,
         prediction: &Prediction,
         projection: Option<&Vec<usize>>,
         filters: Vec<Arc<dyn PhysicalExpr>>,
@@ -72,7 +73,7 @@ impl PredictionScan {
             Boundedness::Bounded,
         );
         Ok(Self {
-            engine: prediction.engine.clone(),
+            engine,
             watcher: prediction.watcher.clone(),
             resolved: prediction.resolved.clone(),
             filters,

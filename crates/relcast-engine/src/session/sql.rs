@@ -63,8 +63,8 @@ impl Session {
     /// it, so no rule of DataFusion's needs to look at it.
     async fn predict_alone(&self, query: &PredictiveQuery) -> Result<Answer, EngineError> {
         let resolved = Resolved::new(&self.engine, query).await?;
-        let (engine, watcher) = (self.engine.clone(), self.watcher.clone());
-        let prediction = Arc::new(Prediction::new(engine, watcher, resolved, false)?);
+        let watcher = self.watcher.clone();
+        let prediction = Arc::new(Prediction::new(&self.engine, watcher, resolved, false)?);
         let source = provider_as_source(prediction);
         let plan = LogicalPlanBuilder::scan("prediction", source, None)?.build()?;
         let rows = DataFrame::new(self.without_rules.clone(), plan);
@@ -73,19 +73,28 @@ impl Session {
 
     /// The logical plan of SQL; each predictive query is a scan in it.
     pub(crate) async fn plan(&self, sql: &Sql) -> Result<LogicalPlan, EngineError> {
+        self.plan_within(sql, &[]).await
+    }
+
+    /// The same of what the views `within` read, one for the other.
+    pub(super) async fn plan_within(
+        &self,
+        sql: &Sql,
+        within: &[String],
+    ) -> Result<LogicalPlan, EngineError> {
         let written = is_written(&sql.tokens);
         let mut predictions = Vec::with_capacity(sql.predictions.len());
         for query in &sql.predictions {
             let resolved = Resolved::new(&self.engine, query).await?;
-            let (engine, watcher) = (self.engine.clone(), self.watcher.clone());
-            predictions.push(Arc::new(Prediction::new(engine, watcher, resolved, written)?));
+            let watcher = self.watcher.clone();
+            predictions.push(Arc::new(Prediction::new(&self.engine, watcher, resolved, written)?));
         }
         let foreign = self.dialect.as_ref().filter(|_| predictions.is_empty());
         let statement = match foreign.and_then(|dialect| dialect.parse(&text_of(&sql.tokens))) {
             Some(statement) => ParsedStatement::Statement(Box::new(statement)),
             None => parse(&sql.tokens)?,
         };
-        let mut state = self.context.state();
+        let mut state = self.state_for(&statement, predictions.len(), within).await?;
         state.register_relation_planner(Arc::new(PredictionPlanner { predictions }))?;
         state
             .statement_to_plan(statement)
@@ -171,11 +180,7 @@ fn is_written(tokens: &[TokenWithSpan]) -> bool {
         Token::Word(word) => Some(word.value.to_ascii_uppercase()),
         _ => None,
     });
-    let creates_view = tokens
-        .iter()
-        .take(5)
-        .any(|t| matches!(&t.token, Token::Word(word) if word.value.eq_ignore_ascii_case("VIEW")));
-    matches!(first.as_deref(), Some("CREATE" | "INSERT" | "COPY")) && !creates_view
+    matches!(first.as_deref(), Some("CREATE" | "INSERT" | "COPY"))
 }
 
 /// The name in DataFusion's words that a table is missing.
@@ -188,8 +193,6 @@ fn missing_table(error: &DataFusionError) -> Option<String> {
 fn tag_of(plan: &LogicalPlan) -> String {
     match plan {
         LogicalPlan::Ddl(ddl) => match ddl.name() {
-            "CreateView" => "CREATE VIEW".to_owned(),
-            "DropView" => "DROP VIEW".to_owned(),
             "CreateExternalTable" => "CREATE TABLE".to_owned(),
             other => other.to_uppercase(),
         },

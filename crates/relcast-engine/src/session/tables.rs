@@ -38,7 +38,7 @@ pub(super) async fn open(home: &Home, database: &Database) -> Result<(), EngineE
 }
 
 /// The folder of the tables that were created over `database`.
-fn folder(home: &Home, database: &Database) -> PathBuf {
+pub(super) fn folder(home: &Home, database: &Database) -> PathBuf {
     let place = database.directory.canonicalize();
     let place = place.unwrap_or_else(|_| database.directory.clone());
     let name = format!("{:016x}", xxh3_64(place.as_os_str().as_encoded_bytes()));
@@ -70,6 +70,7 @@ impl Session {
                 return Err(EngineError::TableExists { table: name });
             }
         }
+        self.check_no_view(&name).await?;
         let rows = self.write(&name, create.input.as_ref().clone(), None).await?;
         Ok(Answer::done(&format!("SELECT {rows}")))
     }
@@ -78,6 +79,7 @@ impl Session {
     pub(super) async fn insert(&self, insert: DmlStatement) -> Result<Answer, EngineError> {
         let name = self.own_name(&insert.table_name)?;
         if !self.file(&name).exists() {
+            self.check_no_view(&name).await?;
             return Err(EngineError::ReadOnly { table: name });
         }
         let table = self.context.table(TableReference::bare(name.as_str())).await?;
@@ -92,6 +94,7 @@ impl Session {
         let name = self.own_name(&drop.name)?;
         let path = self.file(&name);
         if !path.exists() {
+            self.check_no_view(&name).await?;
             if self.context.table_exist(TableReference::bare(name.as_str()))? {
                 return Err(EngineError::ReadOnly { table: name });
             }
@@ -105,7 +108,8 @@ impl Session {
             });
         }
         std::fs::remove_file(&path).map_err(EngineError::file("remove", &path))?;
-        self.context.deregister_table(TableReference::bare(name))?;
+        self.context.deregister_table(TableReference::bare(name.as_str()))?;
+        self.tell_dependants(&name).await?;
         Ok(Answer::done("DROP TABLE"))
     }
 
@@ -153,7 +157,7 @@ impl Session {
     }
 
     /// The name of a table of the session's own schema; it is also the name of a file.
-    fn own_name(&self, table: &TableReference) -> Result<String, EngineError> {
+    pub(super) fn own_name(&self, table: &TableReference) -> Result<String, EngineError> {
         let name = table.table().to_owned();
         let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | ' ');
         let fits = !name.is_empty() && name.len() <= 200 && name.chars().all(plain);
