@@ -106,7 +106,7 @@ async fn answer(front: &Front, bytes: &[u8]) -> Vec<Message> {
     // What comes before the first statement is the same for everybody.
     let answer = answer.expect("the connection ends");
     let ready = answer.iter().position(|(kind, _)| *kind == b'Z').map_or(0, |ready| ready + 1);
-    let is_known = answer.iter().any(|(kind, body)| *kind == b'R' && *body == [0; 4]);
+    let is_known = answer.iter().any(|(kind, body)| *kind == b'R' && *body == [0u8; 4]);
     answer.into_iter().skip(if is_known { ready } else { 0 }).collect()
 }
 
