@@ -5,29 +5,18 @@ mod common;
 
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use common::Bench;
-use relcast_engine::{Engine, EngineError, LogWatcher, Session};
-use relcast_query::statements;
+use common::session::Asked;
+use relcast_engine::{Engine, EngineError};
 use relcast_testkit::{Permute, warehouse_churn};
-
-async fn run(session: &Session, sql: &str) -> Result<Vec<RecordBatch>, EngineError> {
-    let statement = statements(sql)?.next().unwrap()?;
-    match session.run(&statement).await?.rows {
-        Some(rows) => Ok(rows.collect().await?),
-        None => Ok(Vec::new()),
-    }
-}
 
 /// What each statement came to, each run by a session of its own, all at once.
 async fn at_once(engine: &Arc<Engine>, statements: Vec<String>) -> Vec<Result<(), EngineError>> {
     let running = statements.into_iter().map(|sql| {
         let engine = engine.clone();
-        tokio::spawn(async move {
-            let session = Session::open(engine, Arc::new(LogWatcher)).await?;
-            run(&session, &sql).await.map(drop)
-        })
+        tokio::spawn(async move { Asked::over(engine).await.try_run(&sql).await.map(drop) })
     });
     let mut outcomes = Vec::new();
     for running in running.collect::<Vec<_>>() {
@@ -43,8 +32,8 @@ async fn rows_that_are_inserted_at_once_all_stand() {
     warehouse_churn(&source, 2, Permute::No).unwrap();
     let bench = Bench::open(&source, &directory.path().join("home"), 2).await;
     let engine = Arc::new(Engine::new(bench.registry, bench.database, bench.catalog));
-    let session = Session::open(engine.clone(), Arc::new(LogWatcher)).await.unwrap();
-    run(&session, "CREATE TABLE counted AS SELECT 0 AS n").await.unwrap();
+    let asked = Asked::over(engine.clone()).await;
+    asked.run("CREATE TABLE counted AS SELECT 0 AS n").await;
 
     // Names are found in any case.
     let inserts = (1..=12).map(|n| match n % 2 {
@@ -54,7 +43,7 @@ async fn rows_that_are_inserted_at_once_all_stand() {
     for outcome in at_once(&engine, inserts.collect()).await {
         outcome.unwrap();
     }
-    let rows = run(&session, "SELECT count(*), sum(n) FROM counted").await.unwrap();
+    let rows = asked.run("SELECT count(*), sum(n) FROM counted").await;
     let value = |column: usize| rows[0].column(column).as_primitive::<Int64Type>().value(0);
     assert_eq!((value(0), value(1)), (13, 78));
 

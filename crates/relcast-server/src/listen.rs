@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::SinkExt;
 use pgwire::api::auth::noop::NoopStartupHandler;
 use pgwire::api::auth::sasl::SASLAuthStartupHandler;
 use pgwire::api::auth::sasl::scram::ScramAuth;
@@ -12,6 +13,8 @@ use pgwire::api::auth::{DefaultServerParameterProvider, StartupHandler};
 use pgwire::api::cancel::{CancelHandler, DefaultCancelHandler};
 use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
 use pgwire::api::{ConnectionManager, PgWireServerHandlers};
+use pgwire::error::ErrorInfo;
+use pgwire::messages::PgWireBackendMessage;
 use pgwire::tokio::{TlsAcceptor, process_socket};
 use relcast_engine::{EngineError, Session};
 use tokio::net::{TcpListener, TcpStream};
@@ -34,6 +37,8 @@ use crate::users::{Passwords, Users};
 
 /// How long statements that run may take to end when the server stops.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long a client that is refused may take to read why.
+const PARTING: Duration = Duration::from_secs(2);
 
 /// How a server serves.
 #[derive(Debug, Clone)]
@@ -190,7 +195,14 @@ impl Server {
         let _counted = Open::new(Protocol::Postgres);
         let connection = Arc::new(self.connection().await?);
         let users = self.options.users.clone();
-        let handlers = Handlers { connection: connection.clone(), users, manager, has_place };
+        let refused = CancellationToken::new();
+        let handlers = Handlers {
+            connection: connection.clone(),
+            users,
+            manager,
+            has_place,
+            refused: refused.clone(),
+        };
         let at_rest = async {
             stop.cancelled().await;
             if tokio::time::timeout(GRACE, connection.running.none()).await.is_err() {
@@ -201,6 +213,7 @@ impl Server {
             ended = process_socket(socket, self.tls.clone(), handlers) => {
                 ended.map_err(ServeError::Connection)
             }
+            () = refused.cancelled() => Ok(()),
             () = at_rest => Ok(()),
         }
     }
@@ -247,6 +260,14 @@ struct Handlers {
     users: Arc<Users>,
     manager: Arc<ConnectionManager>,
     has_place: bool,
+    /// The client was not let in.
+    refused: CancellationToken,
+}
+
+impl Handlers {
+    fn startup(&self, login: Login) -> Arc<Startup> {
+        Arc::new(Startup { login, refused: self.refused.clone() })
+    }
 }
 
 /// Lets everybody in.
@@ -258,8 +279,14 @@ impl NoopStartupHandler for Trust {
     }
 }
 
+/// Lets a client in or refuses it, once.
+struct Startup {
+    login: Login,
+    refused: CancellationToken,
+}
+
 /// Asks for a password, or not, or lets nobody in.
-enum Startup {
+enum Login {
     Full,
     Trust(Trust),
     Scram(Box<SASLAuthStartupHandler<DefaultServerParameterProvider>>),
@@ -267,26 +294,31 @@ enum Startup {
 
 #[async_trait::async_trait]
 impl StartupHandler for Startup {
+    /// The protocol's own loop goes on reading after an error that ends the connection, as if the
+    /// client were let in: who is refused is told so here, and nothing more is read.
     async fn on_startup<C>(
         &self,
         client: &mut C,
         message: pgwire::messages::PgWireFrontendMessage,
     ) -> pgwire::error::PgWireResult<()>
     where
-        C: pgwire::api::ClientInfo
-            + futures::Sink<pgwire::messages::PgWireBackendMessage>
-            + Unpin
-            + Send
-            + Sync,
+        C: pgwire::api::ClientInfo + futures::Sink<PgWireBackendMessage> + Unpin + Send + Sync,
         C::Error: std::fmt::Debug,
-        pgwire::error::PgWireError:
-            From<<C as futures::Sink<pgwire::messages::PgWireBackendMessage>>::Error>,
+        pgwire::error::PgWireError: From<<C as futures::Sink<PgWireBackendMessage>>::Error>,
     {
-        match self {
-            Self::Full => Err(fatal("53300", "all connections are in use; try again later")),
-            Self::Trust(trust) => trust.on_startup(client, message).await,
-            Self::Scram(scram) => scram.on_startup(client, message).await,
-        }
+        let begun = match &self.login {
+            Login::Full => Err(fatal("53300", "all connections are in use; try again later")),
+            Login::Trust(trust) => trust.on_startup(client, message).await,
+            Login::Scram(scram) => scram.on_startup(client, message).await,
+        };
+        let Err(error) = begun else { return Ok(()) };
+        let mut told = ErrorInfo::from(error);
+        told.severity = "FATAL".to_owned();
+        // Who does not read it is not waited for.
+        let told = client.send(PgWireBackendMessage::ErrorResponse(told.into()));
+        let _ = tokio::time::timeout(PARTING, told).await;
+        self.refused.cancel();
+        std::future::pending().await
     }
 }
 
@@ -301,17 +333,17 @@ impl PgWireServerHandlers for Handlers {
 
     fn startup_handler(&self) -> Arc<impl StartupHandler> {
         if !self.has_place {
-            return Arc::new(Startup::Full);
+            return self.startup(Login::Full);
         }
         if self.users.is_empty() {
-            return Arc::new(Startup::Trust(Trust(self.manager.clone())));
+            return self.startup(Login::Trust(Trust(self.manager.clone())));
         }
         let scram = ScramAuth::new(Arc::new(Passwords(self.users.clone())));
         let parameters = Arc::new(DefaultServerParameterProvider::default());
         let handler = SASLAuthStartupHandler::new(parameters)
             .with_scram(scram)
             .with_connection_manager(self.manager.clone());
-        Arc::new(Startup::Scram(Box::new(handler)))
+        self.startup(Login::Scram(Box::new(handler)))
     }
 
     fn cancel_handler(&self) -> Arc<impl CancelHandler> {

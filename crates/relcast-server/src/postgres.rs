@@ -40,7 +40,9 @@ fn without_regproc(sql: &str) -> Cow<'_, str> {
     if !sql.to_ascii_lowercase().contains("regproc") {
         return Cow::Borrowed(sql);
     }
-    let Ok(tokens) = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize() else {
+    // Texts keep their escapes, so that the tokens can be written again as they stand.
+    let mut tokenizer = Tokenizer::new(&PostgreSqlDialect {}, sql).with_unescape(false);
+    let Ok(tokens) = tokenizer.tokenize() else {
         return Cow::Borrowed(sql);
     };
     let is_regproc = |token: &Token| matches!(token, Token::Word(word) if word.value.eq_ignore_ascii_case("regproc"));
@@ -82,6 +84,7 @@ pub(crate) fn add_catalog(engine: &Engine) -> Result<(), ServeError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -95,5 +98,17 @@ mod tests {
             assert_eq!(without_regproc(sql), expected);
         }
         assert_eq!(without_regproc("SELECT 1"), "SELECT 1");
+    }
+
+    #[test]
+    fn a_text_about_functions_stays_a_text() {
+        let sql = r#"SELECT "a""b" FROM t WHERE name = 'x'' OR 1=1 -- regproc' AND p = 'a\'"#;
+        let written = without_regproc(sql);
+        let tokens = |sql: &str| {
+            let mut tokens = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize().unwrap();
+            tokens.retain(|token| !matches!(token, Token::Whitespace(_)));
+            tokens
+        };
+        assert_eq!(tokens(&written), tokens(sql));
     }
 }

@@ -38,8 +38,12 @@ pub struct Asked {
 impl Asked {
     pub async fn open(source: &Path, home: &Path) -> Self {
         let Bench { registry, database, catalog } = Bench::open(source, home, 2).await;
+        Self::over(Arc::new(Engine::new(registry, database, catalog))).await
+    }
+
+    /// One more session of an engine.
+    pub async fn over(engine: Arc<Engine>) -> Self {
         let told = Arc::new(Told::default());
-        let engine = Arc::new(Engine::new(registry, database, catalog));
         let session = Session::open(engine, told.clone()).await.unwrap();
         Self { session, told }
     }
