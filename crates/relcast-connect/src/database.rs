@@ -135,7 +135,10 @@ fn refuse_servers(db: &str) -> Result<(), ConnectError> {
 
 /// A session as all of relcast expects it.
 fn session(options: &OpenOptions, tables: Tables) -> Result<SessionContext, ConnectError> {
-    let mut config = SessionConfig::new().with_information_schema(true);
+    // Clients are told the catalog as the name of the database.
+    let mut config = SessionConfig::new()
+        .with_information_schema(true)
+        .with_default_catalog_and_schema("relcast", "public");
     if let Some(threads) = options.threads {
         config = config.with_target_partitions(threads.max(1));
     }
