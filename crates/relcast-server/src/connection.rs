@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use arrow_pg::datatypes::{arrow_schema_to_pg_fields, encode_recordbatch};
+use arrow_pg::datatypes::encode_recordbatch;
 use async_trait::async_trait;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::DataFrame;
@@ -25,6 +25,7 @@ use tokio::time::Instant;
 
 use crate::copy;
 use crate::errors::{of_engine, of_query, plain};
+use crate::fields::fields;
 use crate::live::LiveSession;
 use crate::measure::{Counted, Protocol};
 use crate::notices::message;
@@ -184,7 +185,7 @@ async fn rows_response(
         of_engine(&EngineError::from(error), text)
     };
     let schema: SchemaRef = rows.schema().inner().clone();
-    let fields = Arc::new(arrow_schema_to_pg_fields(&schema, format, None)?);
+    let fields = Arc::new(fields(&schema, format)?);
     let mut batches: SendableRecordBatchStream =
         rows.execute_stream().await.map_err(|error| failed(error, text))?;
     let first = match batches.next().await {

@@ -8,6 +8,7 @@
 mod connection;
 mod copy;
 mod errors;
+mod fields;
 mod http;
 mod listen;
 mod live;

@@ -221,10 +221,10 @@ impl Server {
     async fn connection(&self) -> Result<Connection, ServeError> {
         let (watcher, lines) = Notices::new();
         let session = Session::open(self.live.engine(), Arc::new(watcher)).await?;
-        let session = session
-            .with_dialect(Arc::new(PostgresDialect::new()))
-            .with_statement_memory(self.options.statement_memory);
         let settings = Arc::new(Settings::new(self.options.statement_timeout));
+        let session = session
+            .with_dialect(Arc::new(PostgresDialect::new(settings.clone())))
+            .with_statement_memory(self.options.statement_memory);
         let session = Arc::new(LiveSession::new(self.live.clone(), session));
         let preparer = Preparer { session: session.clone(), settings: settings.clone() };
         Ok(Connection {

@@ -18,8 +18,8 @@ impl Live {
     ///
     /// # Errors
     /// [`ServeError::Catalog`] if `pg_catalog` cannot be set up in it.
-    pub fn new(engine: Engine) -> Result<Self, ServeError> {
-        add_catalog(&engine)?;
+    pub async fn new(engine: Engine) -> Result<Self, ServeError> {
+        add_catalog(&engine).await?;
         Ok(Self(RwLock::new(Arc::new(engine))))
     }
 
@@ -55,7 +55,7 @@ impl Live {
             match open().await {
                 Ok(engine) => {
                     engine.ready_as(&current).await;
-                    if let Err(error) = self.replace(engine) {
+                    if let Err(error) = self.replace(engine).await {
                         tracing::warn!("the changed source cannot be used: {error}");
                     }
                 }
@@ -64,8 +64,8 @@ impl Live {
         }
     }
 
-    fn replace(&self, engine: Engine) -> Result<(), ServeError> {
-        add_catalog(&engine)?;
+    async fn replace(&self, engine: Engine) -> Result<(), ServeError> {
+        add_catalog(&engine).await?;
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(engine);
         tracing::info!("the source has changed: answers come from its new state");
         Ok(())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, SchemaRef};
-use arrow_pg::datatypes::{arrow_schema_to_pg_fields, into_pg_type};
+use arrow_pg::datatypes::into_pg_type;
 use async_trait::async_trait;
 use pgwire::api::portal::{Format, Portal};
 use pgwire::api::results::FieldInfo;
@@ -16,6 +16,7 @@ use relcast_query::statement::Statement;
 use relcast_query::statements;
 
 use crate::errors::{of_engine, of_query, plain};
+use crate::fields::fields;
 use crate::live::LiveSession;
 use crate::settings::{Asked, Settings};
 
@@ -76,7 +77,7 @@ impl QueryParser for Preparer {
         format: Option<&Format>,
     ) -> PgWireResult<Vec<FieldInfo>> {
         let format = format.unwrap_or(&Format::UnifiedText);
-        arrow_schema_to_pg_fields(&statement.schema, format, None)
+        fields(&statement.schema, format)
     }
 }
 

@@ -60,7 +60,8 @@ impl Settings {
         parse_duration(&text).filter(|timeout| !timeout.is_zero())
     }
 
-    fn get(&self, name: &str) -> Option<String> {
+    /// The value of a setting by its name in small letters.
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 

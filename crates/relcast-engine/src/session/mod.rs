@@ -31,6 +31,8 @@ use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, SessionContext};
+use datafusion::sql::sqlparser::ast::Statement as ParsedStatement;
+use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
 use relcast_connect::Database;
 use relcast_query::ast::{Literal, PredictiveQuery, Selection};
 use relcast_query::statement::{Explain, Sql, Statement};
@@ -56,10 +58,10 @@ pub struct Session {
 }
 
 /// Reads SQL in which no predictive query stands in a way of its own, such as that of a database
-/// whose clients ask for its catalog.
+/// whose clients ask for its catalog. It gets tokens: a text in them needs no quoting.
 pub trait Dialect: Send + Sync {
     /// The statement, or nothing where the session should read it by itself.
-    fn parse(&self, sql: &str) -> Option<datafusion::sql::sqlparser::ast::Statement>;
+    fn parse(&self, tokens: &[TokenWithSpan]) -> Option<ParsedStatement>;
 }
 
 /// What the SQL of a session may do.

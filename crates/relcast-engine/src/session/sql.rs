@@ -89,7 +89,7 @@ impl Session {
             predictions.push(Arc::new(Prediction::new(engine, watcher, resolved, written)?));
         }
         let foreign = self.dialect.as_ref().filter(|_| predictions.is_empty());
-        let statement = match foreign.and_then(|dialect| dialect.parse(&text_of(&sql.tokens))) {
+        let statement = match foreign.and_then(|dialect| dialect.parse(&sql.tokens)) {
             Some(statement) => ParsedStatement::Statement(Box::new(statement)),
             None => parse(&sql.tokens)?,
         };
@@ -217,32 +217,6 @@ fn refuse_changes(plan: &LogicalPlan) -> Result<(), EngineError> {
     if changes { Err(EngineError::Forbidden) } else { Ok(()) }
 }
 
-/// The tokens as text again: one that reads as the same tokens.
-fn text_of(tokens: &[TokenWithSpan]) -> String {
-    tokens.iter().map(|t| written(&t.token)).collect::<Vec<_>>().join(" ")
-}
-
-/// A token as the dialect of Postgres writes it. Tokens hold texts without their escapes.
-fn written(token: &Token) -> String {
-    let quoted =
-        |text: &str, mark: &str| format!("{mark}{}{mark}", text.replace(mark, &mark.repeat(2)));
-    match token {
-        Token::SingleQuotedString(text)
-        | Token::TripleSingleQuotedString(text)
-        | Token::TripleDoubleQuotedString(text)
-        | Token::EscapedStringLiteral(text)
-        | Token::UnicodeStringLiteral(text)
-        | Token::NationalStringLiteral(text)
-        | Token::SingleQuotedRawStringLiteral(text)
-        | Token::DoubleQuotedRawStringLiteral(text) => quoted(text, "'"),
-        Token::DollarQuotedString(text) => quoted(&text.value, "'"),
-        Token::DoubleQuotedString(text) => quoted(text, "\""),
-        Token::Word(word) if word.quote_style.is_some() => quoted(&word.value, "\""),
-        Token::Whitespace(_) => String::new(),
-        other => other.to_string(),
-    }
-}
-
 /// `CreateView` as people write it.
 fn words(name: &str) -> String {
     let mut words = String::new();
@@ -283,49 +257,5 @@ fn tag_of(plan: &LogicalPlan) -> String {
         LogicalPlan::Statement(statement) => words(statement.name()),
         LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) => "EXPLAIN".to_owned(),
         _ => "SELECT".to_owned(),
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-    use datafusion::sql::sqlparser::tokenizer::Tokenizer;
-
-    use super::*;
-
-    fn tokens(sql: &str) -> Vec<TokenWithSpan> {
-        let mut tokens =
-            Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize_with_location().unwrap();
-        tokens.retain(|t| !matches!(t.token, Token::Whitespace(_)));
-        tokens
-    }
-
-    fn texts(sql: &str) -> Vec<String> {
-        let text = |token: TokenWithSpan| match token.token {
-            Token::SingleQuotedString(text)
-            | Token::EscapedStringLiteral(text)
-            | Token::NationalStringLiteral(text)
-            | Token::UnicodeStringLiteral(text) => text,
-            Token::DollarQuotedString(text) => text.value,
-            Token::Word(word) => word.value,
-            other => other.to_string(),
-        };
-        tokens(sql).into_iter().map(text).collect()
-    }
-
-    #[test]
-    fn whatever_way_a_text_is_quoted_it_stays_the_same_text() {
-        for sql in [
-            r"SELECT 'a''||''b', 'x'' OR 1=1 --', 'back\slash', ''''",
-            r"SELECT E'a\'b\n\\', N'it''s', $$it's$$, $tag$a $$ b$tag$, U&'d\0061t'",
-            "SELECT \"a\"\"b\", \"it's\" -- what follows\n FROM t",
-        ] {
-            assert_eq!(texts(&text_of(&tokens(sql))), texts(sql), "{sql}");
-        }
-        for text in ["'", "''", "\\", "\\'", "--", "/*", "$$", "\"", "a\nb", "$1", ""] {
-            let token = Token::SingleQuotedString(text.to_owned());
-            assert_eq!(texts(&written(&token)), [text]);
-        }
     }
 }

@@ -31,7 +31,7 @@ pub async fn run(common: &Common, arguments: &Serve) -> Result<(), Failure> {
         let (database, catalog) = open(common, &arguments.source).await?;
         Ok::<_, Failure>(Engine::new(registry.clone(), database, catalog))
     };
-    let live = Arc::new(Live::new(engine().await?)?);
+    let live = Arc::new(Live::new(engine().await?).await?);
     let options = ServeOptions {
         users: Arc::new(users),
         tls: arguments.tls_cert.clone().zip(arguments.tls_key.clone()),
