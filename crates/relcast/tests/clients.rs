@@ -1,4 +1,5 @@
-//! Clients that others wrote, over `relcast serve`: psycopg, SQLAlchemy with pandas, JDBC, node-postgres.
+//! Clients that others wrote, over `relcast serve`: psql, psycopg, SQLAlchemy with pandas, JDBC,
+//! node-postgres.
 //!
 //! Each is a script of `tests/clients` that ends with an error where an answer is not as it should
 //! be. A client that is not installed is said not to run; `.ci/test` installs them all.
@@ -64,6 +65,49 @@ fn java() -> Option<Command> {
     let mut java = Command::new("java");
     java.args(["-cp", JDBC]);
     Some(java)
+}
+
+#[test]
+fn psql_describes_tables_with_their_keys() {
+    if !works(Command::new("psql").arg("--version")) {
+        eprintln!("not run: there is no psql");
+        return;
+    }
+    let served = Served::start(&[]);
+    let psql = |commands: &[&str]| {
+        let mut psql = Command::new("psql");
+        psql.args(["-X", "-h", "127.0.0.1", "-U", "ana", "-d", "relcast", "-v", "ON_ERROR_STOP=1"]);
+        psql.args(["-p", &served.port.to_string()]);
+        psql.args(commands.iter().flat_map(|command| ["-c", *command]));
+        let output = psql.output().unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && errors.is_empty(), "{commands:?}: {errors}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let orders = psql(&[r"\d orders"]);
+    for line in [
+        " customer_id | bigint ",
+        "    \"orders_pkey\" PRIMARY KEY, btree (order_id)",
+        "    \"orders_customer_id_fkey\" FOREIGN KEY (customer_id) REFERENCES customers(customer_id)",
+    ] {
+        assert!(orders.contains(line), "no {line:?} in\n{orders}");
+    }
+    let customers = psql(&[r"\d+ customers"]);
+    let link = "TABLE \"orders\" CONSTRAINT \"orders_customer_id_fkey\" FOREIGN KEY (customer_id)";
+    assert!(customers.contains(link), "{customers}");
+    assert!(psql(&[r"\di"]).contains("customers_pkey"));
+    assert!(psql(&[r"\l"]).contains(" relcast "));
+    assert!(psql(&[r"\du"]).contains("Superuser"));
+    assert!(psql(&[r"\df abs"]).contains("abs"));
+    for command in [r"\d", r"\dt", r"\dt+", r"\dv", r"\dn", r"\dn+", r"\df", r"\dT", r"\dx"] {
+        assert!(!psql(&[command]).is_empty(), "{command}");
+    }
+    let file = served.shop.path().join("some.csv");
+    psql(&[&format!(
+        r"\copy (SELECT name FROM customers ORDER BY customer_id LIMIT 2) TO '{}' csv",
+        file.display()
+    )]);
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "Customer 1\nCustomer 2\n");
 }
 
 #[test]

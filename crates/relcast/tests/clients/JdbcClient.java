@@ -1,4 +1,5 @@
 import java.sql.Connection;
+import java.sql.DatabaseMetaData;
 import java.sql.DriverManager;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
@@ -29,6 +30,7 @@ public class JdbcClient {
             predictsAtParameters(connection);
             writesAndJoins(connection);
             readsTheCatalog(connection);
+            readsTheKeys(connection);
             failsWell(connection);
             cancels(connection);
         }
@@ -107,6 +109,42 @@ public class JdbcClient {
             columns.add(found.getString("COLUMN_NAME") + " " + found.getString("TYPE_NAME"));
         }
         same(List.of("customer_id int8", "name text", "signed_up timestamp"), columns);
+    }
+
+    static void readsTheKeys(Connection connection) throws SQLException {
+        DatabaseMetaData told = connection.getMetaData();
+        for (String schema : new String[] {null, "public"}) {
+            same(List.of("order_id 1 orders_pkey"),
+                    cells(told.getPrimaryKeys(null, schema, "orders"), "COLUMN_NAME", "KEY_SEQ", "PK_NAME"));
+            List<String> link = List.of("customers customer_id orders customer_id 1 orders_customer_id_fkey customers_pkey");
+            String[] of = {"PKTABLE_NAME", "PKCOLUMN_NAME", "FKTABLE_NAME", "FKCOLUMN_NAME", "KEY_SEQ", "FK_NAME", "PK_NAME"};
+            same(link, cells(told.getImportedKeys(null, schema, "orders"), of));
+            same(link, cells(told.getExportedKeys(null, schema, "customers"), of));
+            same(List.of(), cells(told.getImportedKeys(null, schema, "customers"), of));
+            same(List.of("orders_pkey order_id false"),
+                    cells(told.getIndexInfo(null, schema, "orders", true, true), "INDEX_NAME", "COLUMN_NAME", "NON_UNIQUE"));
+        }
+        same(List.of("order_id int8"), cells(told.getBestRowIdentifier(null, null, "orders", 0, true), "COLUMN_NAME", "TYPE_NAME"));
+        same(true, cells(told.getTypeInfo(), "TYPE_NAME").containsAll(List.of("bool", "float8", "int8", "text", "timestamp")));
+        same(true, cells(told.getSchemas(), "TABLE_SCHEM").containsAll(List.of("information_schema", "public", "relcast")));
+        same(List.of(), cells(told.getProcedures(null, null, "%"), "PROCEDURE_NAME"));
+        same(true, cells(told.getFunctions(null, null, "abs"), "FUNCTION_NAME").contains("abs"));
+        same(true, cells(told.getUDTs(null, null, "%", null), "TYPE_NAME") != null);
+        same(true, cells(told.getTablePrivileges(null, null, "orders"), "PRIVILEGE").contains("SELECT"));
+        same(List.of("orders_pkey", "orders"), cells(told.getTables(null, "public", "orders%", null), "TABLE_NAME"));
+    }
+
+    /** Each row as some of its cells with spaces between. */
+    static List<String> cells(ResultSet found, String... columns) throws SQLException {
+        List<String> rows = new ArrayList<>();
+        while (found.next()) {
+            List<String> cells = new ArrayList<>();
+            for (String column : columns) {
+                cells.add(String.valueOf(found.getObject(column)));
+            }
+            rows.add(String.join(" ", cells));
+        }
+        return rows;
     }
 
     static void failsWell(Connection connection) throws SQLException {

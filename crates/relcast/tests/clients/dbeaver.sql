@@ -59,4 +59,9 @@ INNER JOIN pg_catalog.pg_class tc ON tc.oid = i.indrelid
 LEFT OUTER JOIN pg_catalog.pg_description dsc ON i.indexrelid = dsc.objoid
 WHERE i.indrelid = (SELECT oid FROM pg_catalog.pg_class WHERE relname = 'customers')
 ORDER BY tc.relname, c.relname;
+SELECT c.oid, c.*, d.description, (SELECT array_agg(i.inhparent) FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid) AS parents
+FROM pg_catalog.pg_class c
+LEFT OUTER JOIN pg_catalog.pg_description d ON d.objoid = c.oid AND d.objsubid = 0
+WHERE c.relkind NOT IN ('i', 'c');
+SELECT a.oid, a.* FROM pg_catalog.pg_roles a ORDER BY a.rolname;
 SELECT x.* FROM public.customers x LIMIT 200;

@@ -53,6 +53,22 @@ async function writesAndJoins(client) {
     assert.deepEqual(joined.rows, [{ name: "Customer 3" }]);
 }
 
+async function readsTheCatalog(client) {
+    const links = await client.query(
+        `SELECT c.oid, c.relnamespace, k.conname, k.conkey FROM pg_class c JOIN pg_constraint k ON k.conrelid = c.oid
+         WHERE c.relname = $1 AND k.contype = 'f'`,
+        ["orders"],
+    );
+    assert.equal(links.rowCount, 1);
+    const [{ oid, relnamespace, conname, conkey }] = links.rows;
+    assert(Number.isInteger(oid) && Number.isInteger(relnamespace), `${oid} ${relnamespace}`);
+    assert.deepEqual([conname, conkey], ["orders_customer_id_fkey", [2]]);
+    const columns = await client.query(
+        "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'orders' ORDER BY ordinal_position LIMIT 1",
+    );
+    assert.deepEqual(columns.rows, [{ column_name: "order_id", data_type: "bigint" }]);
+}
+
 async function failsWell(client) {
     const wrong = "SELECT *\nFROM custmers";
     for (const query of [{ text: wrong }, { text: `${wrong} WHERE customer_id = $1`, values: [1] }]) {
@@ -99,6 +115,7 @@ async function main() {
     await trains(client);
     await predictsAtParameters(client);
     await writesAndJoins(client);
+    await readsTheCatalog(client);
     await failsWell(client);
     await servesAPool();
     await cancels(client);

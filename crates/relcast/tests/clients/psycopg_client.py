@@ -74,6 +74,39 @@ def writes_and_joins(connection):
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
+def reads_the_catalog(connection):
+    relation = "SELECT oid, relnamespace, relkind FROM pg_class WHERE relname = 'orders'"
+    for binary in (False, True):
+        [(oid, namespace, kind)] = connection.execute(relation, binary=binary).fetchall()
+        assert isinstance(oid, int) and isinstance(namespace, int) and kind == "r", (oid, namespace, kind)
+        columns = connection.execute(
+            "SELECT attname, atttypid FROM pg_attribute WHERE attrelid = %s ORDER BY attnum", [oid], binary=binary
+        ).fetchall()
+        assert [name for name, _ in columns] == ["order_id", "customer_id", "ordered_at", "amount"], columns
+        assert columns[0][1] == 20, columns
+    # The oid as a name, beside an oid.
+    shown = connection.execute("SELECT c.oid, 'orders'::regclass FROM pg_class c WHERE c.oid = 'orders'::regclass")
+    assert shown.fetchall() == [(oid, oid)]
+    keys = connection.execute(
+        "SELECT conname, contype, conkey, confkey, pg_get_constraintdef(oid) FROM pg_constraint"
+        " WHERE conrelid = 'orders'::regclass ORDER BY contype"
+    ).fetchall()
+    assert keys == [
+        ("orders_customer_id_fkey", "f", [2], [1], "FOREIGN KEY (customer_id) REFERENCES customers(customer_id)"),
+        ("orders_pkey", "p", [1], None, "PRIMARY KEY (order_id)"),
+    ], keys
+    # As other programs ask for the columns of a primary key.
+    key = connection.execute(
+        "SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid"
+        " AND a.attnum = ANY(i.indkey) WHERE i.indrelid = 'orders'::regclass AND i.indisprimary"
+    ).fetchall()
+    assert key == [("order_id",)], key
+    assert connection.execute("SELECT current_database(), current_setting('server_version')").fetchone() == (
+        "relcast",
+        "16.6",
+    )
+
+
 def copies(connection):
     rows = "SELECT customer_id, name FROM customers ORDER BY 1 LIMIT 2"
     with connection.cursor().copy(f"COPY ({rows}) TO STDOUT") as copy:
@@ -123,6 +156,7 @@ with connect() as connection:
     predicts_at_parameters(connection)
     prepares()
     writes_and_joins(connection)
+    reads_the_catalog(connection)
     copies(connection)
     fails_well(connection)
     cancels(connection)

@@ -6,7 +6,7 @@ import time
 from datetime import datetime
 
 import pandas
-from sqlalchemy import BigInteger, column, create_engine, exc, inspect, select, table, text
+from sqlalchemy import BigInteger, DateTime, Float, MetaData, Table, Text, create_engine, exc, inspect, select, text
 
 QUERY = "PREDICT COUNT(orders.*, 0, 30, days) = 0 FOR EACH customers.customer_id"
 CUTOFFS = [datetime(2021, 3, 31), datetime(2021, 9, 30, 12)]
@@ -51,19 +51,68 @@ def reads_the_catalog():
     names = catalog.get_table_names() + catalog.get_view_names()
     assert {"customers", "orders", "leaving"} <= set(names), names
     assert catalog.has_table("orders") and not catalog.has_table("ordrs")
+    assert catalog.get_schema_names() == ["information_schema", "public", "relcast"]
+    assert "models" in catalog.get_view_names(schema="relcast")
+    kinds = [(one["name"], type(one["type"])) for one in catalog.get_columns("orders")]
+    wanted = {"order_id": BigInteger, "customer_id": BigInteger, "ordered_at": DateTime, "amount": Float}
+    assert [name for name, _ in kinds] == list(wanted), kinds
+    assert all(issubclass(kind, wanted[name]) for name, kind in kinds), kinds
+    assert [one["name"] for one in catalog.get_columns("models", schema="relcast")][:2] == ["model", "version"]
+    assert catalog.get_pk_constraint("orders")["constrained_columns"] == ["order_id"]
+    assert catalog.get_pk_constraint("leaving")["constrained_columns"] == []
+    [link] = catalog.get_foreign_keys("orders")
+    assert (link["constrained_columns"], link["referred_table"]) == (["customer_id"], "customers"), link
+    assert link["referred_columns"] == ["customer_id"] and link["name"] == "orders_customer_id_fkey"
+    assert catalog.get_foreign_keys("customers") == []
+    assert catalog.get_indexes("orders") == [] and catalog.get_unique_constraints("orders") == []
+    assert catalog.get_enums() == [] and catalog.get_check_constraints("orders") == []
+
+
+def reads_the_information_schema():
     columns = pandas.read_sql(
         text(
-            "SELECT column_name FROM information_schema.columns"
+            "SELECT column_name, ordinal_position, data_type FROM information_schema.columns"
             " WHERE table_name = :name ORDER BY ordinal_position"
         ),
         engine,
         params={"name": "customers"},
     )
-    assert list(columns["column_name"]) == ["customer_id", "name", "signed_up"], columns
-    customers = table("customers", column("customer_id", BigInteger), column("name"))
+    assert columns.to_dict("split")["data"] == [
+        ["customer_id", 1, "bigint"],
+        ["name", 2, "text"],
+        ["signed_up", 3, "timestamp without time zone"],
+    ], columns
+    links = pandas.read_sql(
+        """
+        SELECT k.table_name, k.column_name, u.table_name AS parent, u.column_name AS parent_column,
+            r.unique_constraint_name
+        FROM information_schema.table_constraints c
+        JOIN information_schema.key_column_usage k ON k.constraint_name = c.constraint_name
+        JOIN information_schema.constraint_column_usage u ON u.constraint_name = c.constraint_name
+        JOIN information_schema.referential_constraints r ON r.constraint_name = c.constraint_name
+        WHERE c.constraint_type = 'FOREIGN KEY'
+        """,
+        engine,
+    )
+    assert links.to_dict("split")["data"] == [
+        ["orders", "customer_id", "customers", "customer_id", "customers_pkey"]
+    ], links
+
+
+def reads_tables_it_has_looked_up():
+    orders = Table("orders", MetaData(), autoload_with=engine)
+    assert [column.name for column in orders.primary_key] == ["order_id"], orders.primary_key
+    customers = orders.metadata.tables["customers"]
+    assert isinstance(customers.c.name.type, Text)
+    joined = select(customers.c.name).join(orders).where(orders.c.order_id == 1)
     with engine.connect() as connection:
-        named = select(customers.c.name).where(customers.c.customer_id == 3)
-        assert connection.execute(named).scalar_one() == "Customer 3"
+        assert connection.execute(joined).scalar_one() == "Customer 1"
+    everything = MetaData()
+    everything.reflect(engine)
+    assert {"customers", "orders", "leaving"} <= set(everything.tables)
+    frame = pandas.read_sql_table("customers", engine, index_col="customer_id")
+    assert len(frame) == 40 and frame.loc[3, "name"] == "Customer 3"
+    assert frame["signed_up"].iloc[0] == datetime(2020, 1, 1)
 
 
 def fails_well():
@@ -106,5 +155,7 @@ trains()
 predicts_into_frames()
 writes()
 reads_the_catalog()
+reads_the_information_schema()
+reads_tables_it_has_looked_up()
 fails_well()
 cancels()
