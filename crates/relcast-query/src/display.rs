@@ -63,7 +63,7 @@ fn expression(expr: &Expr<Leaf>) -> String {
             format!("{table}{}", name(&column.column))
         }
         Node::Leaf(Leaf::Aggregate(a)) => aggregate(a),
-        Node::Literal(l) => literal(l),
+        Node::Literal(l) => literal_text(l),
         Node::Not(e) => format!("NOT {}", inner(e)),
         Node::Negate(e) => format!("- {}", inner(e)),
         Node::Binary { op, left, right } => {
@@ -111,7 +111,8 @@ fn step(step: &Step) -> String {
     }
 }
 
-fn literal(literal: &Literal) -> String {
+/// A literal as a predictive query writes it.
+pub(crate) fn literal_text(literal: &Literal) -> String {
     match literal {
         Literal::Number(text) => text.clone(),
         Literal::Text(text) => format!("'{}'", text.replace('\'', "''")),
@@ -124,8 +125,8 @@ fn literal(literal: &Literal) -> String {
 
 fn key(values: &[Literal]) -> String {
     match values {
-        [one] => literal(one),
-        several => format!("({})", list(several, literal)),
+        [one] => literal_text(one),
+        several => format!("({})", list(several, literal_text)),
     }
 }
 

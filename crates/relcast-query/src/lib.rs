@@ -24,7 +24,7 @@ pub use error::{Place, QueryError};
 pub use options::{
     DateKnown, Entities, History, OPTION_NAMES, OnError, OptionValue, Options, option_place,
 };
-pub use parser::{parse, statements, statements_with};
+pub use parser::{count_parameters, open_statements, parse, statements, statements_with};
 pub use plan::{
     CheckedSelect, CutoffExplanation, Cutoffs, LabelExplanation, LabelPlan, LabelSelect, Split,
     SplitExplanation,

@@ -1,5 +1,6 @@
 //! The statements of relcast's SQL as written.
 
+use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use crate::ast::{Literal, ModelName, Name, PredictiveQuery};
@@ -28,6 +29,8 @@ pub enum Statement {
         model: ModelName,
         /// The end of the data to evaluate on: microseconds, UTC.
         as_of: Option<i64>,
+        /// The number of the parameter that gives it, until its value is known.
+        as_of_parameter: Option<usize>,
         /// The options as written.
         options: Vec<(Name, OptionValue)>,
     },
@@ -85,6 +88,8 @@ pub struct Sql {
     pub tokens: Vec<TokenWithSpan>,
     /// The predictive queries in the order of the text.
     pub predictions: Vec<PredictiveQuery>,
+    /// What the parameters `$1`, `$2`, … among the tokens stand for, as far as it is known.
+    pub values: Vec<ScalarValue>,
 }
 
 impl Sql {

@@ -1,10 +1,11 @@
 //! Which statements there are, and how predictive queries are found in SQL.
 #![allow(clippy::unwrap_used)]
 
+use arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
 use datafusion::sql::parser::DFParserBuilder;
-use relcast_query::ast::Literal;
-use relcast_query::statement::{Existing, Explain, Labels, Statement};
-use relcast_query::{statements, statements_with};
+use relcast_query::statement::{Existing, Explain, Labels, Sql, Statement};
+use relcast_query::{count_parameters, open_statements, statements, statements_with};
 
 fn read(sql: &str) -> Vec<Statement> {
     statements(sql).unwrap().map(|s| s.unwrap_or_else(|e| panic!("{sql}: {e}"))).collect()
@@ -112,7 +113,7 @@ fn statements_of_models() {
     }
     assert!(matches!(
         one("EVALUATE MODEL m VERSION 2 AS OF 2020-01-31 WITH (history = 'frozen')"),
-        Statement::EvaluateModel { model, as_of: Some(_), options }
+        Statement::EvaluateModel { model, as_of: Some(_), options, .. }
             if model.version == Some(2) && options.len() == 1
     ));
     assert!(matches!(
@@ -177,24 +178,108 @@ fn semicolons_in_quotes_and_comments_end_nothing() {
     assert!(statements("SELECT 'open").is_err());
 }
 
+fn open(text: &str) -> Result<Statement, String> {
+    open_statements(text).unwrap().next().unwrap().map_err(|error| error.to_string())
+}
+
+fn given(text: &str, values: &[ScalarValue]) -> Result<Statement, String> {
+    let mut read = statements_with(text, values).unwrap();
+    read.next().unwrap().map_err(|error| error.to_string())
+}
+
+fn sql_of(statement: Statement) -> Sql {
+    match statement {
+        Statement::Sql(sql) => sql,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn parameters_stand_for_values_until_they_are_given() {
-    let text =
-        "SELECT * FROM (PREDICT USING MODEL m FOR t.k = $1 AS OF $2) p WHERE a = $3 AND b = $4";
-    let Statement::Sql(open) = one(text) else { panic!() };
-    assert_eq!(open.predictions[0].as_of_parameter, Some(2));
-    let values = [
-        Literal::Number("-7".to_owned()),
-        Literal::Text("2020-01-31".to_owned()),
-        Literal::Text("it's".to_owned()),
-    ];
-    let given = statements_with(text, &values).unwrap().next().unwrap().unwrap();
-    let Statement::Sql(given) = given else { panic!() };
-    assert_eq!(given.predictions[0].as_of, relcast_catalog::parse_time("2020-01-31"));
-    let parsed = DFParserBuilder::new(given.tokens).build().unwrap().parse_statement().unwrap();
-    let rest = "p WHERE a = 'it''s' AND b = $4";
-    assert!(parsed.to_string().ends_with(rest), "{parsed}");
+    let text = "SELECT * FROM (PREDICT USING MODEL m FOR t.k = $1 AS OF $2) p WHERE a = $3";
+    assert_eq!(sql_of(open(text).unwrap()).predictions[0].as_of_parameter, Some(2));
+    let values =
+        [ScalarValue::from(-7i64), ScalarValue::from("2020-01-31"), ScalarValue::from("it's")];
+    let sql = sql_of(given(text, &values).unwrap());
+    assert_eq!(sql.predictions[0].as_of, relcast_catalog::parse_time("2020-01-31"));
+    // What is no predictive query keeps them, and their values beside it.
+    let parsed = DFParserBuilder::new(sql.tokens).build().unwrap().parse_statement().unwrap();
+    assert!(parsed.to_string().ends_with("p WHERE a = $3"), "{parsed}");
+    assert_eq!(sql.values, values);
     let written = "PREDICT USING MODEL m FOR t.k = -7 AS OF '2020-01-31'";
     let literal = relcast_query::parse(written).unwrap();
-    assert_eq!(given.predictions[0].to_string(), literal.to_string());
+    assert_eq!(sql.predictions[0].to_string(), literal.to_string());
+    assert_eq!(count_parameters(text).unwrap(), 3);
+}
+
+#[test]
+fn parameters_stand_wherever_a_literal_may() {
+    // 2020-02-01.
+    let moment = ScalarValue::TimestampMicrosecond(Some(1_580_515_200_000_000), None);
+    let values = [
+        ScalarValue::from(1.0f64),
+        moment,
+        ScalarValue::from("it's -- $1 \\"),
+        ScalarValue::Date32(Some(18_293)),
+        ScalarValue::from(-3i16),
+    ];
+    let prediction = |text: &str| match given(text, &values).unwrap() {
+        Statement::Sql(sql) => sql.predictions[0].to_string(),
+        other => panic!("{other:?}"),
+    };
+    for (parameters, literals) in [
+        (
+            "PREDICT SUM(o.amount WHERE o.at < $2, 0, 30, days) > $1 FOR EACH t.k WHERE t.name <> $3",
+            "PREDICT SUM(o.amount WHERE o.at < TIMESTAMP '2020-02-01', 0, 30, days) > 1.0 \
+             FOR EACH t.k WHERE t.name <> 'it''s -- $1 \\'",
+        ),
+        (
+            "PREDICT USING MODEL m AS OF $4 + INTERVAL '1 day' WITH (threshold = $1)",
+            "PREDICT USING MODEL m AS OF 2020-02-02 WITH (threshold = 1.0)",
+        ),
+        (
+            "PREDICT USING MODEL m FOR t.k IN (SELECT k, $2 FROM t WHERE n = $3 AND x > 1 -$5)",
+            "PREDICT USING MODEL m FOR t.k IN (SELECT k,  \
+             arrow_cast(1580515200000000, 'Timestamp(Microsecond, None)') FROM t \
+             WHERE n =  'it''s -- $1 \\' AND x > 1 - (-3))",
+        ),
+    ] {
+        let literal = relcast_query::parse(literals).unwrap();
+        assert_eq!(prediction(parameters), literal.to_string());
+    }
+    let evaluate = "EVALUATE MODEL m AS OF $2";
+    let evaluated = given(evaluate, &values).unwrap();
+    assert!(matches!(evaluated, Statement::EvaluateModel { as_of: Some(_), .. }), "{evaluated:?}");
+    let opened = open(evaluate).unwrap();
+    let told = matches!(opened, Statement::EvaluateModel { as_of_parameter: Some(2), .. });
+    assert!(told, "{opened:?}");
+    // What is kept of a model is its text, with the values in it.
+    let create = "CREATE MODEL m AS PREDICT SUM(o.amount, 0, 30, days) > $1 FOR EACH t.k AS OF $2";
+    let Statement::CreateModel(create) = given(create, &values).unwrap() else { panic!() };
+    let Labels::Query { query, text } = create.labels else { panic!() };
+    assert_eq!(relcast_query::parse(&text).unwrap().to_string(), query.to_string());
+}
+
+#[test]
+fn a_parameter_without_a_value_is_an_error() {
+    let none = "parameter $1 has no value";
+    for text in [
+        "PREDICT USING MODEL m AS OF $1",
+        "PREDICT USING MODEL m FOR t.k = $1",
+        "PREDICT USING MODEL m WITH (threshold = $1)",
+        "PREDICT USING MODEL m FOR t.k IN (SELECT k FROM t WHERE n = $1)",
+        "EVALUATE MODEL m AS OF $1",
+    ] {
+        let error = given(text, &[]).unwrap_err();
+        assert!(error.ends_with(none), "{error}");
+        assert!(open(text).is_ok(), "{text}");
+    }
+    // Which columns come back must be known before.
+    let error = open("PREDICT USING MODEL m WITH (interval = $1)").unwrap_err();
+    assert!(error.contains("the columns depend on it"), "{error}");
+    let list = ScalarValue::new_null_list(DataType::Int64, true, 2);
+    assert!(given("SELECT $1", &[list]).is_ok());
+    let bytes = ScalarValue::Binary(Some(vec![1]));
+    let error = given("PREDICT USING MODEL m FOR t.k = $1", &[bytes]).unwrap_err();
+    assert!(error.contains("stands for a number"), "{error}");
 }

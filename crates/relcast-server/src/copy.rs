@@ -47,7 +47,7 @@ pub(crate) fn to_stdout(sql: &Sql) -> Option<(Sql, CopyFormat)> {
             select.into_iter().chain(inner.iter().cloned()).collect()
         }
     };
-    Some((Sql { tokens, predictions: sql.predictions.clone() }, format))
+    Some((Sql { tokens, ..sql.clone() }, format))
 }
 
 /// The rows as the data of a copy.

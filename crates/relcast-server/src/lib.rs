@@ -18,6 +18,7 @@ mod postgres;
 mod prepared;
 mod settings;
 mod users;
+mod values;
 
 pub use http::{HttpOptions, HttpServer, Tokens};
 pub use listen::{ServeError, ServeOptions, Server};

@@ -5,20 +5,24 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow_pg::datatypes::into_pg_type;
 use async_trait::async_trait;
+use datafusion::common::ScalarValue;
 use pgwire::api::portal::{Format, Portal};
 use pgwire::api::results::FieldInfo;
 use pgwire::api::stmt::QueryParser;
 use pgwire::api::{ClientInfo, Type};
 use pgwire::error::PgWireResult;
 use relcast_engine::Description;
-use relcast_query::ast::Literal;
 use relcast_query::statement::Statement;
-use relcast_query::statements;
+use relcast_query::{count_parameters, open_statements};
 
 use crate::errors::{of_engine, of_query, plain};
 use crate::fields::fields;
 use crate::live::LiveSession;
 use crate::settings::{Asked, Settings};
+use crate::values::{null, value};
+
+/// The protocol counts them in 16 bits.
+const MOST_PARAMETERS: usize = 65_535;
 
 /// A statement whose parameters have no values yet.
 #[derive(Debug, Clone)]
@@ -47,21 +51,30 @@ impl QueryParser for Preparer {
     where
         C: ClientInfo + Unpin + Send + Sync,
     {
-        let mut read = statements(sql).map_err(|error| of_query(error, sql))?;
+        let mut read = open_statements(sql).map_err(|error| of_query(error, sql))?;
         let Some(statement) = read.next() else { return Ok(None) };
         let statement = statement.map_err(|error| of_query(error, sql))?;
         if read.next().is_some() {
             return Err(plain("42601", "a prepared statement is one statement"));
         }
-        let Description { schema, parameters } = self.describe(&statement, sql).await?;
-        let count = parameters.keys().next_back().copied().unwrap_or(0).max(types.len());
-        let parameters = (1..=count).map(|number| {
-            let said = types.get(number - 1).cloned().flatten();
+        let last = count_parameters(sql).map_err(|error| of_query(error, sql))?;
+        if last > MOST_PARAMETERS {
+            return Err(plain(
+                "54023",
+                format!("${last}: there are {MOST_PARAMETERS} parameters at most"),
+            ));
+        }
+        let said: Vec<Option<Type>> =
+            types.iter().map(|said| said.clone().filter(|said| *said != Type::UNKNOWN)).collect();
+        let nulls: Vec<Option<ScalarValue>> =
+            said.iter().map(|said| said.as_ref().and_then(null)).collect();
+        let Description { schema, parameters } = self.describe(&statement, sql, &nulls).await?;
+        let parameters = (1..=last.max(said.len())).map(|number| {
             let found = || match parameters.get(&number).cloned().flatten() {
                 Some(data_type) => into_pg_type(&data_type),
                 None => Ok(Type::TEXT),
             };
-            said.filter(|t| *t != Type::UNKNOWN).map_or_else(found, Ok)
+            said.get(number - 1).cloned().flatten().map_or_else(found, Ok)
         });
         let parameters = parameters.collect::<PgWireResult<_>>()?;
         Ok(Some(Prepared { text: sql.to_owned(), parameters, schema }))
@@ -82,7 +95,12 @@ impl QueryParser for Preparer {
 }
 
 impl Preparer {
-    async fn describe(&self, statement: &Statement, text: &str) -> PgWireResult<Description> {
+    async fn describe(
+        &self,
+        statement: &Statement,
+        text: &str,
+        nulls: &[Option<ScalarValue>],
+    ) -> PgWireResult<Description> {
         let failed = |error| of_engine(&error, text);
         match statement {
             Statement::Sql(sql) => match self.settings.read(sql) {
@@ -93,7 +111,7 @@ impl Preparer {
                 None if sql.first_words(1) == ["COPY"] => Ok(Description::of(Vec::new())),
                 None => {
                     let session = self.session.get().await.map_err(failed)?;
-                    session.describe(sql).await.map_err(failed)
+                    session.describe(sql, nulls).await.map_err(failed)
                 }
             },
             other => {
@@ -105,49 +123,9 @@ impl Preparer {
 }
 
 /// The values that a portal was bound with.
-pub(crate) fn values(portal: &Portal<Prepared>) -> PgWireResult<Vec<Literal>> {
+pub(crate) fn values(portal: &Portal<Prepared>) -> PgWireResult<Vec<ScalarValue>> {
     let types = &portal.statement.statement.parameters;
     (0..portal.parameter_len())
         .map(|i| value(portal, i, types.get(i).unwrap_or(&Type::TEXT)))
         .collect()
-}
-
-fn value(portal: &Portal<Prepared>, i: usize, of: &Type) -> PgWireResult<Literal> {
-    let number = |text: Option<String>| text.map_or(Literal::Null, Literal::Number);
-    let text = |text: Option<String>| text.map_or(Literal::Null, Literal::Text);
-    Ok(match *of {
-        Type::INT2 => number(portal.parameter::<i16>(i, of)?.map(|v| v.to_string())),
-        Type::INT4 => number(portal.parameter::<i32>(i, of)?.map(|v| v.to_string())),
-        Type::INT8 => number(portal.parameter::<i64>(i, of)?.map(|v| v.to_string())),
-        Type::FLOAT4 => number(portal.parameter::<f32>(i, of)?.map(|v| v.to_string())),
-        Type::FLOAT8 => number(portal.parameter::<f64>(i, of)?.map(|v| v.to_string())),
-        Type::BOOL => portal.parameter::<bool>(i, of)?.map_or(Literal::Null, Literal::Boolean),
-        // Clients that send text may leave the time of the day out.
-        Type::TIMESTAMP => match portal.parameter::<chrono::NaiveDateTime>(i, of) {
-            Ok(time) => {
-                time.map_or(Literal::Null, |t| Literal::Time(t.and_utc().timestamp_micros()))
-            }
-            Err(error) => midnight(portal, i).map_err(|_| error)?,
-        },
-        Type::TIMESTAMPTZ => portal
-            .parameter::<chrono::DateTime<chrono::FixedOffset>>(i, of)?
-            .map_or(Literal::Null, |t| Literal::Time(t.timestamp_micros())),
-        Type::DATE => midnight(portal, i)?,
-        Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN => {
-            text(portal.parameter::<String>(i, of)?)
-        }
-        ref other => {
-            let message =
-                format!("parameter ${} has the type {other}, which is not known here", i + 1);
-            return Err(plain("0A000", message));
-        }
-    })
-}
-
-/// The parameter read as a date: its first moment.
-fn midnight(portal: &Portal<Prepared>, i: usize) -> PgWireResult<Literal> {
-    let date = portal.parameter::<chrono::NaiveDate>(i, &Type::DATE)?;
-    Ok(date.map_or(Literal::Null, |d| {
-        Literal::Time(d.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_micros())
-    }))
 }

@@ -7,13 +7,13 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use chrono::NaiveDateTime;
+use chrono::{NaiveDate, NaiveDateTime};
 use common::served::Served;
 use common::{QUERY, shop};
 use futures::TryStreamExt;
-use tokio_postgres::NoTls;
 use tokio_postgres::error::{ErrorPosition, SqlState};
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, NoTls};
 
 fn at(text: &str) -> NaiveDateTime {
     text.parse().unwrap()
@@ -58,11 +58,95 @@ async fn a_driver_trains_predicts_with_parameters_and_writes() {
     let rows = client.query(&embedded, &[&7i64]).await.unwrap();
     assert_eq!(rows[0].get::<_, Vec<f32>>("embedding").len(), 128);
 
+    parameters_of_a_prediction_equal_literals(&client).await;
+
     client.batch_execute("CREATE TABLE leaving AS PREDICT USING MODEL churn").await.unwrap();
     let count = client.query_one("SELECT count(*) FROM leaving", &[]).await.unwrap();
     assert_eq!(count.get::<_, i64>(0), 40);
     let inserted = "INSERT INTO leaving PREDICT USING MODEL churn AS OF '2021-03-31'";
     assert_eq!(client.execute(inserted, &[]).await.unwrap(), 40);
+}
+
+/// In a SELECT that names entities, in options, in a condition, in EVALUATE.
+async fn parameters_of_a_prediction_equal_literals(client: &Client) {
+    let scores =
+        "SELECT customer_id, cutoff, prediction, probability FROM (PREDICT USING MODEL churn";
+    let kept = format!(
+        "{scores} FOR customers.customer_id IN \
+         (SELECT customer_id, $1 FROM customers WHERE customer_id < $2 AND name <> $3) \
+         WITH (threshold = $4)) p ORDER BY 1 LIMIT $5"
+    );
+    let types = [Type::TIMESTAMP, Type::INT8, Type::TEXT, Type::FLOAT8, Type::INT2];
+    let kept = client.prepare_typed(&kept, &types).await.unwrap();
+    let values: [&(dyn ToSql + Sync); 5] =
+        [&at("2021-09-30T12:00:00"), &9i64, &"it''s", &0.75f64, &5i16];
+    let rows = client.query(&kept, &values).await.unwrap();
+    let written = format!(
+        "{scores} FOR customers.customer_id IN (SELECT customer_id, arrow_cast('2021-09-30T12:00:00', 'Timestamp(Microsecond, None)') \
+         FROM customers WHERE customer_id < 9) WITH (threshold = 0.75)) p ORDER BY 1 LIMIT 5"
+    );
+    let literal = client.query(&written, &[]).await.unwrap();
+    assert_eq!((rows.len(), literal.len()), (5, 5));
+    for (a, b) in rows.iter().zip(&literal) {
+        assert_eq!(a.get::<_, i64>(0), b.get::<_, i64>(0));
+        assert_eq!(a.get::<_, NaiveDateTime>(1), at("2021-09-30T12:00:00"));
+        assert_eq!(a.get::<_, f64>(3).to_bits(), b.get::<_, f64>(3).to_bits());
+    }
+
+    // A condition compares what it is given with a column of its own type.
+    let labels = "EXPLAIN LABELS PREDICT COUNT(orders.* WHERE amount > $1, 0, 30, days) = 0 \
+                  FOR EACH customers.customer_id WHERE signed_up < $2";
+    let explain = client.prepare(labels).await.unwrap();
+    assert_eq!(explain.params(), [Type::FLOAT8, Type::TIMESTAMP]);
+    assert!(
+        !client.query(&explain, &[&2.0f64, &at("2020-06-01T00:00:00")]).await.unwrap().is_empty()
+    );
+
+    let evaluate = client.prepare("EVALUATE MODEL churn AS OF $1").await.unwrap();
+    assert_eq!(evaluate.params(), [Type::TIMESTAMP]);
+    let figures = client.query(&evaluate, &[&at("2021-11-30T00:00:00")]).await.unwrap();
+    let written = client.query("EVALUATE MODEL churn AS OF '2021-11-30'", &[]).await.unwrap();
+    assert_eq!(figures.len(), written.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_keep_their_types() {
+    let served = Served::start(&[]);
+    let client = served.connect().await;
+    let types =
+        [Type::FLOAT8, Type::TIMESTAMP, Type::DATE, Type::INT2, Type::INT8_ARRAY, Type::BYTEA];
+    let same = client.prepare_typed("SELECT $1, $2, $3, $4, $5, $6", &types).await.unwrap();
+    let told: Vec<&Type> = same.columns().iter().map(|column| column.type_()).collect();
+    assert_eq!(told, types.iter().collect::<Vec<_>>());
+    let (moment, list, bytes) = (at("2021-09-30T12:00:00.25"), vec![1i64, 2], b"a'\\".to_vec());
+    let row = client
+        .query_one(&same, &[&1.0f64, &moment, &moment.date(), &-3i16, &list, &bytes])
+        .await
+        .unwrap();
+    assert_eq!(row.get::<_, f64>(0).to_bits(), 1.0f64.to_bits());
+    assert_eq!(
+        (row.get::<_, NaiveDateTime>(1), row.get::<_, NaiveDate>(2)),
+        (moment, moment.date())
+    );
+    assert_eq!((row.get::<_, i16>(3), row.get::<_, Vec<i64>>(4)), (-3, list));
+    assert_eq!(row.get::<_, Vec<u8>>(5), bytes);
+    let halves = "SELECT CAST($1 / 2 AS DOUBLE)";
+    let halves = client.prepare_typed(halves, &[Type::FLOAT8]).await.unwrap();
+    assert_eq!(client.query_one(&halves, &[&3.0f64]).await.unwrap().get::<_, f64>(0), 1.5);
+    let any = "SELECT count(*) FROM customers WHERE customer_id = ANY($1) LIMIT $2";
+    let any = client.prepare_typed(any, &[Type::INT8_ARRAY]).await.unwrap();
+    let counted = client.query_one(&any, &[&vec![1i64, 2, 70_000], &1i64]).await.unwrap();
+    assert_eq!(counted.get::<_, i64>(0), 2);
+    // A text stays what it is, whatever stands in it.
+    for text in ["it's", "it''s", "x' OR 1=1 -- 'array_in'::regproc", "back\\slash", "\"", "$1", ""]
+    {
+        let row = client.query_one("SELECT CAST($1 AS VARCHAR)", &[&text]).await.unwrap();
+        assert_eq!(row.get::<_, &str>(0), text);
+    }
+    let error = client.simple_query("PREDICT USING MODEL churn AS OF $1").await.unwrap_err();
+    assert_eq!(error.code(), Some(&SqlState::UNDEFINED_PARAMETER), "{error}");
+    let error = client.prepare("SELECT $70000").await.unwrap_err();
+    assert_eq!(error.code(), Some(&SqlState::TOO_MANY_ARGUMENTS), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,7 @@ mod explain;
 mod explain_model;
 mod labels;
 mod models;
+mod parameters;
 mod planner;
 mod prediction;
 mod quick;
@@ -26,7 +27,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef};
+use datafusion::common::ScalarValue;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
@@ -34,9 +36,7 @@ use datafusion::prelude::{DataFrame, SessionContext};
 use datafusion::sql::sqlparser::ast::Statement as ParsedStatement;
 use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
 use relcast_connect::Database;
-use relcast_query::ast::{Literal, PredictiveQuery, Selection};
 use relcast_query::statement::{Explain, Sql, Statement};
-use resolve::Resolved;
 
 pub use apart::worked_off;
 pub use watch::{LogWatcher, Watcher};
@@ -183,21 +183,22 @@ impl Session {
     }
 
     /// The columns of the rows that `sql` gives, and the types of its parameters by number, where
-    /// they can be told; nothing runs.
+    /// they can be told; nothing runs. `given` holds a NULL of each parameter's type, by number,
+    /// where the client has said which it is.
     ///
     /// # Errors
     /// As [`Session::run`].
-    pub async fn describe(&self, sql: &Sql) -> Result<Description, EngineError> {
+    pub async fn describe(
+        &self,
+        sql: &Sql,
+        given: &[Option<ScalarValue>],
+    ) -> Result<Description, EngineError> {
         let plan = self.plan(sql).await?;
-        let mut parameters = BTreeMap::new();
-        for (name, field) in plan.get_parameter_fields()? {
-            if let Some(number) = name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok()) {
-                parameters.insert(number, field.map(|f| f.data_type().clone()));
-            }
-        }
+        let mut parameters = parameters::of_plan(&plan)?;
         for query in &sql.predictions {
             parameters.extend(self.parameters_of(query).await?);
         }
+        let plan = parameters::with_nulls(plan, given, &parameters)?;
         let silent =
             matches!(plan, LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Statement(_));
         let schema = Arc::new(plan.schema().as_arrow().clone());
@@ -214,8 +215,8 @@ impl Session {
             let field = |name: &&str| Field::new(*name, DataType::Utf8, true);
             Description::of(names.iter().map(field).collect())
         };
-        Ok(match statement {
-            Statement::Sql(sql) => self.describe(sql).await?,
+        let described = match statement {
+            Statement::Sql(sql) => return self.describe(sql, &[]).await,
             Statement::ExplainPredict { about: Explain::Analyze, .. } => {
                 text(&["plan_type", "plan"])
             }
@@ -238,28 +239,8 @@ impl Session {
                 }
             }
             _ => Description::of(Vec::new()),
-        })
-    }
-
-    /// The parameters of a predictive query: the cutoff, and keys.
-    async fn parameters_of(
-        &self,
-        query: &PredictiveQuery,
-    ) -> Result<Vec<(usize, Option<DataType>)>, EngineError> {
-        let mut found = Vec::new();
-        let time = DataType::Timestamp(TimeUnit::Microsecond, None);
-        found.extend(query.as_of_parameter.map(|number| (number, Some(time))));
-        let Some(entity) = &query.entity else { return Ok(found) };
-        let Selection::Keys(keys) = &entity.selection else { return Ok(found) };
-        let plan = Resolved::new(&self.engine, query).await?.plan;
-        let table = self.engine.catalog.schema.table(plan.entity);
-        for (literal, name) in keys.iter().flat_map(|key| key.iter().zip(&entity.columns)) {
-            if let Literal::Parameter(number) = literal {
-                let column = table.find_column(&name.text);
-                found.push((*number, column.map(|c| c.data_type.clone())));
-            }
-        }
-        Ok(found)
+        };
+        Ok(Description { parameters: self.parameters_of_own(statement).await?, ..described })
     }
 
     /// What the session works on.
@@ -299,7 +280,7 @@ impl Session {
             }
             Statement::ExplainCreateModel(create) => self.explain_create(create).await,
             Statement::CreateModel(create) => self.create_model(create).await,
-            Statement::EvaluateModel { model, as_of, options } => {
+            Statement::EvaluateModel { model, as_of, options, .. } => {
                 self.evaluate_model(model, *as_of, options).await
             }
             Statement::ExplainModel { model, entity } => {

@@ -95,10 +95,14 @@ impl Session {
         };
         let mut state = self.context.state();
         state.register_relation_planner(Arc::new(PredictionPlanner { predictions }))?;
-        state
+        let plan = state
             .statement_to_plan(statement)
             .await
-            .map_err(|error| self.with_place(error, &sql.tokens))
+            .map_err(|error| self.with_place(error, &sql.tokens))?;
+        if sql.values.is_empty() || plan.get_parameter_names()?.is_empty() {
+            return Ok(plan);
+        }
+        Ok(plan.with_param_values(sql.values.clone())?)
     }
 
     /// Refuses to define what is no table or view of the session's own: the catalog is the source's.

@@ -1,13 +1,18 @@
 //! A position in the tokens of a statement, with the few steps the grammar is made of.
 
+use std::ops::Range;
+
+use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{
     Location, Span, Token, TokenWithSpan, Tokenizer, Word,
 };
 
-use super::expression::parameter_number;
+use super::parameters::{literal_of, parameter_number};
 use crate::ast::{Literal, Name};
+use crate::display::literal_text;
 use crate::error::{Place, QueryError, did_you_mean};
+use crate::plan::literal_sql;
 
 /// Deeper expressions are refused: recursion must end before the stack does.
 const DEEPEST: usize = 100;
@@ -22,6 +27,10 @@ pub(super) struct Cursor<'a> {
     next: usize,
     depth: usize,
     arithmetic: usize,
+    /// What `$1`, `$2`, … stand for.
+    values: &'a [ScalarValue],
+    /// Whether there may be parameters beyond them, whose values are not known yet.
+    open: bool,
 }
 
 impl<'a> Cursor<'a> {
@@ -37,26 +46,50 @@ impl<'a> Cursor<'a> {
             })?;
         let tokens =
             tokens.into_iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).collect();
-        Ok(Self { sql, tokens, next: 0, depth: 0, arithmetic: 0 })
+        Ok(Self { sql, tokens, next: 0, depth: 0, arithmetic: 0, values: &[], open: false })
     }
 
-    /// Puts values in the place of the parameters that they are for.
-    pub(super) fn give(&mut self, values: &[Literal]) {
-        let given = |token: &TokenWithSpan| match &token.token {
-            Token::Placeholder(name) => parameter_number(name).and_then(|n| values.get(n - 1)),
+    /// The same with these values for the parameters.
+    pub(super) fn with_values(self, values: &'a [ScalarValue]) -> Self {
+        Self { values, ..self }
+    }
+
+    /// The same where the values of parameters are given later.
+    pub(super) fn with_open_parameters(self) -> Self {
+        Self { open: true, ..self }
+    }
+
+    /// What the parameters stand for.
+    pub(super) fn values(&self) -> &'a [ScalarValue] {
+        self.values
+    }
+
+    /// The highest number of a parameter; 0 if there is none.
+    pub(super) fn last_parameter(&self) -> usize {
+        let number = |token: &TokenWithSpan| match &token.token {
+            Token::Placeholder(name) => parameter_number(name),
             _ => None,
         };
-        let mut tokens = Vec::with_capacity(self.tokens.len());
-        for token in std::mem::take(&mut self.tokens) {
-            match given(&token) {
-                Some(value) => {
-                    let span = token.span;
-                    tokens.extend(value_tokens(value).map(|token| TokenWithSpan { token, span }));
-                }
-                None => tokens.push(token),
-            }
+        self.tokens.iter().filter_map(number).max().unwrap_or(0)
+    }
+
+    /// The number of the parameter that comes next, if its value is given later.
+    pub(super) fn open_parameter(&self) -> Option<usize> {
+        let Some(Token::Placeholder(name)) = self.peek() else { return None };
+        parameter_number(name).filter(|number| self.open && *number > self.values.len())
+    }
+
+    /// The parameter of this name, which stands there, as a literal.
+    pub(super) fn parameter(&self, name: &str, at: Place) -> Result<Literal, QueryError> {
+        let refused = |reason: &str| QueryError::meaning(at, format!("parameter {name} {reason}"));
+        let number = parameter_number(name).ok_or_else(|| refused("is none such as $1"))?;
+        match self.values.get(number - 1) {
+            Some(value) => literal_of(value).ok_or_else(|| {
+                refused("stands for a number, a text, a boolean or a time here, and nothing else")
+            }),
+            None if self.open => Ok(Literal::Parameter(number)),
+            None => Err(refused("has no value")),
         }
-        self.tokens = tokens;
     }
 
     /// Where the next token starts; at the end, just behind the last token.
@@ -107,10 +140,33 @@ impl<'a> Cursor<'a> {
     ) -> Result<(T, String), QueryError> {
         let start = self.next;
         let value = read(self)?;
-        let from = self.tokens.get(start).map_or(0, |t| self.offset(t.span.start));
-        let last = self.next.checked_sub(1).and_then(|i| self.tokens.get(i));
-        let to = last.map_or(from, |t| self.offset(t.span.end));
-        Ok((value, self.sql.get(from..to).unwrap_or_default().to_owned()))
+        Ok((value, self.text_of(start..self.next, literal_text)?))
+    }
+
+    /// The text of these tokens, with literals, as `write` writes them, in the place of parameters.
+    fn text_of(
+        &self,
+        range: Range<usize>,
+        write: fn(&Literal) -> String,
+    ) -> Result<String, QueryError> {
+        let tokens = self.tokens.get(range).unwrap_or_default();
+        let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else {
+            return Ok(String::new());
+        };
+        let text = |from: usize, to: usize| self.sql.get(from..to).unwrap_or_default();
+        let mut written = String::new();
+        let mut from = self.offset(first.span.start);
+        for token in tokens {
+            let Token::Placeholder(name) = &token.token else { continue };
+            let literal = self.parameter(name, place(token.span.start))?;
+            written.push_str(text(from, self.offset(token.span.start)));
+            // Behind a minus another one would begin a comment.
+            written.push(' ');
+            written.push_str(&write(&literal));
+            from = self.offset(token.span.end);
+        }
+        written.push_str(text(from, self.offset(last.span.end)));
+        Ok(written)
     }
 
     /// Steps over the token if it is the next one.
@@ -259,10 +315,9 @@ impl<'a> Cursor<'a> {
                 _ => {}
             }
             if open == 0 {
-                let from = self.tokens.get(start).map_or(0, |t| self.offset(t.span.start));
-                let to = self.tokens.get(self.next).map_or(from, |t| self.offset(t.span.start));
+                let text = self.text_of(start..self.next, literal_sql)?;
                 self.advance();
-                return Ok(self.sql.get(from..to).unwrap_or_default().trim().to_owned());
+                return Ok(text);
             }
             self.advance();
         }
@@ -298,25 +353,6 @@ impl<'a> Cursor<'a> {
             Some(_) => Err(self.unexpected("the end of the statement")),
         }
     }
-}
-
-/// A value as the tokens that write it.
-fn value_tokens(value: &Literal) -> impl Iterator<Item = Token> + use<> {
-    let word = |text: &str| Token::make_word(text, None);
-    let (sign, token) = match value {
-        Literal::Number(text) => match text.strip_prefix('-') {
-            Some(digits) => (Some(Token::Minus), Token::Number(digits.to_owned(), false)),
-            None => (None, Token::Number(text.clone(), false)),
-        },
-        Literal::Text(text) => (None, Token::SingleQuotedString(text.clone())),
-        Literal::Boolean(value) => (None, word(if *value { "TRUE" } else { "FALSE" })),
-        Literal::Time(time) => {
-            (None, Token::SingleQuotedString(relcast_catalog::format_time(*time)))
-        }
-        Literal::Null => (None, word("NULL")),
-        Literal::Parameter(number) => (None, Token::Placeholder(format!("${number}"))),
-    };
-    sign.into_iter().chain([token])
 }
 
 fn place(location: Location) -> Place {

@@ -274,7 +274,7 @@ pub(super) fn literal(cursor: &mut Cursor<'_>) -> Result<Literal, QueryError> {
     let literal = match cursor.peek() {
         Some(Token::Number(text, _)) => number(text),
         Some(Token::SingleQuotedString(text)) => Some(Literal::Text(text.clone())),
-        Some(Token::Placeholder(name)) => parameter_number(name).map(Literal::Parameter),
+        Some(Token::Placeholder(name)) => Some(cursor.parameter(name, cursor.at())?),
         Some(Token::Minus) => {
             cursor.advance();
             match cursor.peek() {
@@ -304,11 +304,6 @@ pub(super) fn literal(cursor: &mut Cursor<'_>) -> Result<Literal, QueryError> {
     let literal = literal.ok_or_else(|| cursor.unexpected("a value"))?;
     cursor.advance();
     Ok(literal)
-}
-
-/// The number of a parameter such as `$1`.
-pub(super) fn parameter_number(name: &str) -> Option<usize> {
-    name.strip_prefix('$')?.parse().ok().filter(|number| *number > 0)
 }
 
 fn number(text: &str) -> Option<Literal> {

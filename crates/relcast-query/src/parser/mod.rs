@@ -5,13 +5,15 @@
 mod aggregate;
 mod cursor;
 mod expression;
+mod parameters;
 mod predictive_query;
 mod statement;
 
-use crate::ast::{Literal, PredictiveQuery};
+use crate::ast::PredictiveQuery;
 use crate::error::QueryError;
 use crate::statement::Statement;
 use cursor::Cursor;
+use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 /// Reads a predictive query: `PREDICT …`, with or without a closing semicolon.
@@ -53,19 +55,31 @@ pub fn statements(
     statements_with(sql, &[])
 }
 
-/// As [`statements`], with `values` in the place of the parameters `$1`, `$2`, … A parameter beyond
-/// them stays one.
+/// As [`statements`], where the parameters `$1`, `$2`, … stand for `values`.
 ///
 /// # Errors
-/// As [`statements`].
-pub fn statements_with(
-    sql: &str,
-    values: &[Literal],
+/// As [`statements`], and [`QueryError::Meaning`] for a parameter of a predictive query that has no
+/// value.
+pub fn statements_with<'a>(
+    sql: &'a str,
+    values: &'a [ScalarValue],
 ) -> Result<impl Iterator<Item = Result<Statement, QueryError>>, QueryError> {
-    let mut cursor = Cursor::new(sql)?;
-    cursor.give(values);
+    Ok(read(Cursor::new(sql)?.with_values(values)))
+}
+
+/// As [`statements`], to be described before the values of their parameters are known.
+///
+/// # Errors
+/// As [`statements`], and [`QueryError::Meaning`] for a parameter where a value must be known.
+pub fn open_statements(
+    sql: &str,
+) -> Result<impl Iterator<Item = Result<Statement, QueryError>>, QueryError> {
+    Ok(read(Cursor::new(sql)?.with_open_parameters()))
+}
+
+fn read(mut cursor: Cursor<'_>) -> impl Iterator<Item = Result<Statement, QueryError>> {
     let mut failed = false;
-    Ok(std::iter::from_fn(move || {
+    std::iter::from_fn(move || {
         while cursor.eat(&Token::SemiColon) {}
         if failed || cursor.peek().is_none() {
             return None;
@@ -76,5 +90,18 @@ pub fn statements_with(
         });
         failed = read.is_err();
         Some(read)
-    }))
+    })
+}
+
+/// How many parameters the statements of a text have: the highest number among `$1`, `$2`, …
+///
+/// # Errors
+/// [`QueryError::Syntax`] if the text cannot be divided into tokens.
+///
+/// ```
+/// assert_eq!(relcast_query::count_parameters("PREDICT USING MODEL m AS OF $2 -- $3")?, 2);
+/// # Ok::<(), relcast_query::QueryError>(())
+/// ```
+pub fn count_parameters(sql: &str) -> Result<usize, QueryError> {
+    Ok(Cursor::new(sql)?.last_parameter())
 }

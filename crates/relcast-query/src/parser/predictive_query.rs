@@ -3,12 +3,15 @@
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::cursor::Cursor;
-use super::expression::{condition, literal, parameter_number, starts_literal};
+use super::expression::{condition, literal, starts_literal};
 use crate::ast::{ForClause, Literal, ModelName, Name, PredictiveQuery, Selection, Shape};
 use crate::error::QueryError;
 use crate::options::OptionValue;
 use crate::time::{Span, midnight, now};
 use relcast_catalog::{format_time, parse_time};
+
+/// The options that say which columns come back; these must be known before a statement runs.
+const OF_COLUMNS: [&str; 3] = ["embedding", "interval", "quantiles"];
 
 /// The clauses that may follow FOR, in their order.
 const CLAUSES: [&str; 5] = ["WHERE", "ASSUMING", "AS OF", "USING MODEL", "WITH"];
@@ -27,13 +30,7 @@ pub(super) fn predictive_query(cursor: &mut Cursor<'_>) -> Result<PredictiveQuer
         if model.is_some() && !cursor.sees(&["FOR"]) { None } else { Some(for_clause(cursor)?) };
     let filter = cursor.eat_words(&["WHERE"]).then(|| condition(cursor)).transpose()?;
     let assuming = cursor.eat_words(&["ASSUMING"]).then(|| condition(cursor)).transpose()?;
-    let (mut as_of, mut as_of_parameter) = (None, None);
-    if cursor.eat_words(&["AS", "OF"]) {
-        as_of_parameter = parameter(cursor);
-        if as_of_parameter.is_none() {
-            as_of = Some(moment(cursor)?);
-        }
-    }
+    let (as_of, as_of_parameter) = as_of(cursor)?;
     if model.is_none() {
         model = model_clause(cursor)?;
     }
@@ -172,17 +169,23 @@ pub(super) fn list_to_parenthesis<T>(
     Ok(items)
 }
 
-/// Steps over a parameter if it comes next, and gives its number.
-fn parameter(cursor: &mut Cursor<'_>) -> Option<usize> {
-    let Some(Token::Placeholder(name)) = cursor.peek() else { return None };
-    let number = parameter_number(name)?;
-    cursor.advance();
-    Some(number)
+/// `[AS OF …]`: the moment, or the number of the parameter that it depends on, if there is one.
+pub(super) fn as_of(cursor: &mut Cursor<'_>) -> Result<(Option<i64>, Option<usize>), QueryError> {
+    if !cursor.eat_words(&["AS", "OF"]) {
+        return Ok((None, None));
+    }
+    if let Some(number) = cursor.open_parameter() {
+        cursor.advance();
+        // Read for its errors: what it is moved to is not known.
+        moved(cursor, 0)?;
+        return Ok((None, Some(number)));
+    }
+    let time = base_moment(cursor)?;
+    Ok((Some(moved(cursor, time)?), None))
 }
 
-/// The moment of AS OF: a time or NOW(), moved by intervals if wanted.
-pub(super) fn moment(cursor: &mut Cursor<'_>) -> Result<i64, QueryError> {
-    let mut time = base_moment(cursor)?;
+/// The time moved by `+ INTERVAL …` and `- INTERVAL …`.
+fn moved(cursor: &mut Cursor<'_>, mut time: i64) -> Result<i64, QueryError> {
     loop {
         let forward = match cursor.peek() {
             Some(Token::Plus) => true,
@@ -210,6 +213,8 @@ fn base_moment(cursor: &mut Cursor<'_>) -> Result<i64, QueryError> {
     match literal(cursor) {
         Ok(Literal::Time(time)) => Ok(time),
         Ok(Literal::Text(text)) => parse_time(&text).ok_or(before),
+        // Says what is wrong with a parameter.
+        Err(error @ QueryError::Meaning { .. }) => Err(error),
         _ => Err(before),
     }
 }
@@ -234,14 +239,22 @@ fn interval(cursor: &mut Cursor<'_>) -> Result<Span, QueryError> {
     Ok(span)
 }
 
-/// `(name = value, …)`.
+/// `(name = value, …)`, without the options whose values are parameters that are not known yet.
 pub(super) fn options(cursor: &mut Cursor<'_>) -> Result<Vec<(Name, OptionValue)>, QueryError> {
     cursor.expect(&Token::LParen, "\"(\"")?;
     list_to_parenthesis(cursor, |c| {
         let name = c.name("the name of an option")?;
         c.expect(&Token::Eq, "\"=\"")?;
-        Ok((name, option_value(c)?))
+        if c.open_parameter().is_none() {
+            return Ok(Some((name, option_value(c)?)));
+        }
+        if OF_COLUMNS.iter().any(|option| name.text.eq_ignore_ascii_case(option)) {
+            return Err(c.unexpected("a value that is written here, as the columns depend on it"));
+        }
+        c.advance();
+        Ok(None)
     })
+    .map(|options| options.into_iter().flatten().collect())
 }
 
 fn option_value(cursor: &mut Cursor<'_>) -> Result<OptionValue, QueryError> {

@@ -4,7 +4,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
 use super::cursor::Cursor;
-use super::predictive_query::{key, key_columns, list_to_parenthesis, moment, options};
+use super::predictive_query::{as_of, key, key_columns, list_to_parenthesis, options};
 use super::predictive_query::{model_name, predictive_query};
 use crate::ast::Name;
 use crate::error::QueryError;
@@ -89,9 +89,9 @@ fn own_statement(cursor: &mut Cursor<'_>) -> Result<Option<Statement>, QueryErro
     }
     Ok(Some(if cursor.eat_words(&["EVALUATE", "MODEL"]) {
         let model = model_name(cursor)?;
-        let as_of = cursor.eat_words(&["AS", "OF"]).then(|| moment(cursor)).transpose()?;
+        let (as_of, as_of_parameter) = as_of(cursor)?;
         let options = if cursor.eat_words(&["WITH"]) { options(cursor)? } else { Vec::new() };
-        Statement::EvaluateModel { model, as_of, options }
+        Statement::EvaluateModel { model, as_of, as_of_parameter, options }
     } else if cursor.eat_words(&["EXPLAIN", "MODEL"]) {
         let model = model_name(cursor)?;
         let entity = cursor.eat_words(&["FOR"]).then(|| entity_key(cursor)).transpose()?;
@@ -255,7 +255,7 @@ fn sql(cursor: &mut Cursor<'_>) -> Result<Sql, QueryError> {
         }
         tokens.extend(cursor.take());
     }
-    Ok(Sql { tokens, predictions })
+    Ok(Sql { tokens, predictions, values: cursor.values().to_vec() })
 }
 
 /// Whether the word PREDICT, which comes next, is a predictive query and not a column's name.

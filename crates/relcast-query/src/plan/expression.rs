@@ -19,7 +19,7 @@ pub(super) fn time_sql(time: i64) -> String {
 }
 
 /// A constant as a value of SQL.
-pub(super) fn literal_sql(literal: &Literal) -> String {
+pub(crate) fn literal_sql(literal: &Literal) -> String {
     match literal {
         Literal::Number(text) if text.starts_with('-') => format!("({text})"),
         Literal::Number(text) => text.clone(),

@@ -19,6 +19,7 @@ mod task;
 
 pub use cutoffs::{Cutoffs, Split};
 pub use explain::{CutoffExplanation, LabelExplanation, SplitExplanation};
+pub(crate) use expression::literal_sql;
 pub use label_plan::LabelPlan;
 pub use select::LabelSelect;
 pub use select_reader::CheckedSelect;

@@ -217,7 +217,7 @@ fn statement(query: PredictiveQuery, limit: Option<u64>) -> Statement {
         tokens.extend([word("LIMIT"), Token::Number(limit.to_string(), false)]);
     }
     let tokens = tokens.into_iter().map(TokenWithSpan::wrap).collect();
-    Statement::Sql(Sql { tokens, predictions: vec![query] })
+    Statement::Sql(Sql { tokens, predictions: vec![query], values: Vec::new() })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
+use datafusion::common::ScalarValue;
 use relcast_query::ast::Literal;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -53,6 +54,20 @@ fn is_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let kind = kind.and_then(|text| text.split(';').next()).unwrap_or_default();
     kind.trim().eq_ignore_ascii_case("application/json")
+}
+
+/// A value of SQL; none for a list, an object, or a number that no type holds.
+pub(super) fn scalar(value: &Value) -> Option<ScalarValue> {
+    match value {
+        Value::Null => Some(ScalarValue::Null),
+        Value::Bool(value) => Some(ScalarValue::from(*value)),
+        Value::Number(number) => match number.as_i64() {
+            Some(whole) => Some(ScalarValue::from(whole)),
+            None => number.as_f64().map(ScalarValue::from),
+        },
+        Value::String(text) => Some(ScalarValue::from(text.as_str())),
+        Value::Array(_) | Value::Object(_) => None,
+    }
 }
 
 /// A value as a literal of SQL; none for a list or an object.

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use relcast_query::ast::Literal;
+use datafusion::common::ScalarValue;
 use relcast_query::statement::Statement;
 use relcast_query::statements_with;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use super::access::Caller;
 use super::answer::{Rows, moment, wants_arrow};
 use super::error::HttpError;
-use super::sent::{Sent, literal};
+use super::sent::{Sent, scalar};
 use super::server::Shared;
 
 /// Statements that only mean something to the statements after them.
@@ -96,10 +96,10 @@ pub(super) async fn sql(
     Ok(Json(SqlAnswer { tag, data_until, rows }).into_response())
 }
 
-fn values(parameters: &[Value]) -> Result<Vec<Literal>, HttpError> {
+fn values(parameters: &[Value]) -> Result<Vec<ScalarValue>, HttpError> {
     let numbered = parameters.iter().zip(1..);
     let values = numbered.map(|(value, number)| {
-        literal(value).ok_or_else(|| {
+        scalar(value).ok_or_else(|| {
             let message = format!("parameter ${number} is a list or an object");
             HttpError::new("22023", message).with_hint("give a number, a text, a boolean or null")
         })
@@ -108,7 +108,7 @@ fn values(parameters: &[Value]) -> Result<Vec<Literal>, HttpError> {
 }
 
 /// The one statement of `text`.
-fn read(text: &str, values: &[Literal]) -> Result<Statement, HttpError> {
+fn read(text: &str, values: &[ScalarValue]) -> Result<Statement, HttpError> {
     let wrong = |error| HttpError::of_query(error, text);
     let mut statements = statements_with(text, values).map_err(wrong)?;
     let Some(statement) = statements.next() else {
@@ -118,10 +118,6 @@ fn read(text: &str, values: &[Literal]) -> Result<Statement, HttpError> {
     if statements.next().is_some() {
         let error = HttpError::new("42601", "a request is one statement");
         return Err(error.with_hint("send the others in requests of their own"));
-    }
-    if let Some(number) = open_cutoff(&statement) {
-        let error = HttpError::new("42P02", format!("parameter ${number} has no value"));
-        return Err(error.with_hint("give its value in parameters"));
     }
     let first = match &statement {
         Statement::Sql(sql) => sql.first_words(1).pop(),
@@ -135,16 +131,6 @@ fn read(text: &str, values: &[Literal]) -> Result<Statement, HttpError> {
             Err(error.with_hint("connect by the protocol of Postgres for a session"))
         }
     }
-}
-
-/// The parameter of a cutoff that got no value: without it another moment would be predicted at.
-fn open_cutoff(statement: &Statement) -> Option<usize> {
-    let queries = match statement {
-        Statement::Sql(sql) => sql.predictions.as_slice(),
-        Statement::ExplainPredict { query, .. } => std::slice::from_ref(query.as_ref()),
-        _ => &[],
-    };
-    queries.iter().find_map(|query| query.as_of_parameter)
 }
 
 #[cfg(test)]
@@ -162,7 +148,7 @@ mod tests {
         assert_eq!(code("SET a = 1"), "0A000");
         assert_eq!(code("BEGIN"), "0A000");
         assert_eq!(code("PREDICT USING MODEL m AS OF $1"), "42P02");
-        let cutoff = [Literal::Text("2020-01-31".to_owned())];
+        let cutoff = [ScalarValue::from("2020-01-31")];
         assert!(read("PREDICT USING MODEL m AS OF $1", &cutoff).is_ok());
         let error = read("SHOW LINKS;\nSELCT 1", &[]).unwrap_err();
         assert_eq!(error.told.code, "42601");
@@ -173,9 +159,13 @@ mod tests {
     fn parameters_are_values() {
         let given = serde_json::json!([1, -2.5, "a'b", true, null]);
         let values = values(given.as_array().unwrap()).unwrap();
-        let number = |text: &str| Literal::Number(text.to_owned());
-        let text = Literal::Text("a'b".to_owned());
-        let expected = [number("1"), number("-2.5"), text, Literal::Boolean(true), Literal::Null];
+        let expected = [
+            ScalarValue::from(1i64),
+            ScalarValue::from(-2.5f64),
+            ScalarValue::from("a'b"),
+            ScalarValue::from(true),
+            ScalarValue::Null,
+        ];
         assert_eq!(values, expected);
         assert!(super::values(&[serde_json::json!([1])]).is_err());
     }

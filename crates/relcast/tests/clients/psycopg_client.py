@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
 
 import psycopg
 from psycopg import errors
@@ -57,6 +58,28 @@ def prepares():
                 assert [row[0] for row in rows] == [key], rows
         name = "SELECT name FROM customers WHERE customer_id = %s"
         assert connection.execute(name, [3], prepare=True).fetchone() == ("Customer 3",)
+
+
+def binds_by_type(connection):
+    # Wherever a literal may stand, in text and in binary.
+    select = "SELECT customer_id, {0}::timestamp FROM customers WHERE customer_id < {1} AND name <> {2}"
+    scores = (
+        f"SELECT customer_id, cutoff, probability FROM (PREDICT USING MODEL churn FOR customers.customer_id IN ({select})"
+        " WITH (threshold = {3})) p ORDER BY 1"
+    )
+    literal = connection.execute(scores.format(f"'{CUTOFFS[0]}'", 9, "'it''s'", 0.75)).fetchall()
+    for form in ("%s", "%b", "%t"):
+        rows = connection.execute(scores.format(*[form] * 4), [CUTOFFS[0], 9, "it's", 0.75]).fetchall()
+        assert rows == literal and len(rows) == 8, (form, rows)
+        figures = connection.execute(f"EVALUATE MODEL churn AS OF {form}", [datetime(2021, 11, 30)]).fetchall()
+        assert any(metric == "auroc" for *_, metric, _ in figures), figures
+        same = connection.execute(f"SELECT {form}, {form}, {form}", [1.0, CUTOFFS[1], date(2021, 3, 31)]).fetchone()
+        assert same == (1.0, CUTOFFS[1], date(2021, 3, 31)) and isinstance(same[0], float), same
+        any_of = f"SELECT count(*) FROM customers WHERE customer_id = ANY({form})"
+        assert connection.execute(any_of, [[1, 2, 70000]]).fetchone() == (2,)
+    assert connection.execute("SELECT %s", [Decimal("1.5")]).fetchone() == (1.5,)
+    for text in ("it's", "it''s", "back\\slash", "x' OR 1=1 -- 'array_in'::regproc", ""):
+        assert connection.execute("SELECT CAST(%s AS VARCHAR)", [text]).fetchone() == (text,), text
 
 
 def writes_and_joins(connection):
@@ -155,6 +178,7 @@ with connect() as connection:
     trains(connection)
     predicts_at_parameters(connection)
     prepares()
+    binds_by_type(connection)
     writes_and_joins(connection)
     reads_the_catalog(connection)
     copies(connection)
