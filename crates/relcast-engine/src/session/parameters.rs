@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::ScalarValue;
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::{Expr as PlanExpr, ExprSchemable, LogicalPlan};
 use relcast_catalog::{Schema, Table};
 use relcast_query::PredictiveQuery;
 use relcast_query::ast::{Expr, Function, Leaf, Literal, Name, Node, Selection};
@@ -98,9 +98,27 @@ pub(super) fn of_plan(plan: &LogicalPlan) -> Result<Types, EngineError> {
                 }
             }
         }
+        node.apply_expressions(|expr| {
+            expr.apply(|part| {
+                found.extend(array_of(part, node));
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })?;
         Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(found)
+}
+
+/// The parameter in `x = ANY($1)`, which is planned as a function of arrays, and its type.
+fn array_of(expr: &PlanExpr, node: &LogicalPlan) -> Option<(usize, Option<DataType>)> {
+    let PlanExpr::ScalarFunction(call) = expr else { return None };
+    let [PlanExpr::Placeholder(array), element] = call.args.as_slice() else { return None };
+    if call.name() != "array_has" {
+        return None;
+    }
+    let inputs = node.inputs();
+    let of = inputs.iter().find_map(|input| element.get_type(input.schema()).ok())?;
+    Some((number_of(&array.id)?, Some(DataType::new_list(of, true))))
 }
 
 /// The plan with a NULL for each parameter, so that its columns have their types: a NULL that is

@@ -77,6 +77,9 @@ def binds_by_type(connection):
         assert same == (1.0, CUTOFFS[1], date(2021, 3, 31)) and isinstance(same[0], float), same
         any_of = f"SELECT count(*) FROM customers WHERE customer_id = ANY({form})"
         assert connection.execute(any_of, [[1, 2, 70000]]).fetchone() == (2,)
+    # A text without a type takes that of what it is compared with.
+    any_of = "SELECT count(*) FROM customers WHERE customer_id = ANY(%s) LIMIT %s"
+    assert connection.execute(any_of, ["{1,2,70000}", "1"]).fetchone() == (2,)
     assert connection.execute("SELECT %s", [Decimal("1.5")]).fetchone() == (1.5,)
     for text in ("it's", "it''s", "back\\slash", "x' OR 1=1 -- 'array_in'::regproc", ""):
         assert connection.execute("SELECT CAST(%s AS VARCHAR)", [text]).fetchone() == (text,), text
