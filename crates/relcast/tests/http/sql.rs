@@ -34,6 +34,8 @@ fn parameters_stand_for_values() {
     let sql = "SELECT $1 AS a, $2 AS b, $3 IS NULL AS c";
     let expected = json!([{"a": -2, "b": true, "c": true}]);
     assert_eq!(ask(sql, json!([-2, true, null])).json()["rows"], expected);
+    // A float stays one.
+    assert_eq!(ask("SELECT $1 / 2 AS a", json!([3.0])).json()["rows"], json!([{"a": 1.5}]));
     assert_eq!(ask("SELECT $1", json!([[1]])).failure(), (400, "22023".to_owned()));
     assert_eq!(ask("SELECT $2", json!([1])).status, 400);
     assert_eq!(
