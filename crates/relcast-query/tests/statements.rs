@@ -247,6 +247,12 @@ fn parameters_stand_wherever_a_literal_may() {
         let literal = relcast_query::parse(literals).unwrap();
         assert_eq!(prediction(parameters), literal.to_string());
     }
+    let texts = [ScalarValue::from("0.75"), ScalarValue::from("frozen")];
+    let options = "PREDICT USING MODEL m WITH (threshold = $1, history = $2)";
+    let options = sql_of(given(options, &texts).unwrap());
+    let literal = "PREDICT USING MODEL m WITH (threshold = 0.75, history = 'frozen')";
+    let literal = relcast_query::parse(literal).unwrap();
+    assert_eq!(options.predictions[0].to_string(), literal.to_string());
     let evaluate = "EVALUATE MODEL m AS OF $2";
     let evaluated = given(evaluate, &values).unwrap();
     assert!(matches!(evaluated, Statement::EvaluateModel { as_of: Some(_), .. }), "{evaluated:?}");

@@ -274,8 +274,11 @@ fn option_value(cursor: &mut Cursor<'_>) -> Result<OptionValue, QueryError> {
         }
         return Ok(OptionValue::List(items));
     }
+    let is_parameter = matches!(cursor.peek(), Some(Token::Placeholder(_)));
     if starts_literal(cursor) {
         return match literal(cursor)? {
+            // Some clients send numbers as texts, too.
+            Literal::Text(text) if is_parameter => Ok(OptionValue::from_text(&text)),
             Literal::Number(text) => Ok(OptionValue::Number(text)),
             Literal::Text(text) => Ok(OptionValue::Text(text)),
             Literal::Boolean(value) => Ok(OptionValue::Boolean(value)),
