@@ -133,7 +133,7 @@ fn key(values: &[Literal]) -> String {
 fn option(value: &OptionValue) -> String {
     match value {
         OptionValue::Number(text) => text.clone(),
-        OptionValue::Text(text) => format!("'{text}'"),
+        OptionValue::Text(text) => literal_text(&Literal::Text(text.clone())),
         OptionValue::Boolean(value) => value.to_string(),
         OptionValue::List(items) => format!("[{}]", list(items, option)),
     }

@@ -253,6 +253,10 @@ fn parameters_stand_wherever_a_literal_may() {
     let literal = "PREDICT USING MODEL m WITH (threshold = 0.75, history = 'frozen')";
     let literal = relcast_query::parse(literal).unwrap();
     assert_eq!(options.predictions[0].to_string(), literal.to_string());
+    let nested = [ScalarValue::from("(".repeat(100_000) + &")".repeat(100_000))];
+    assert!(given("PREDICT USING MODEL m WITH (keep = $1)", &nested).is_ok());
+    let quoted = relcast_query::parse("PREDICT USING MODEL m WITH (keep = 'a''b')").unwrap();
+    assert_eq!(relcast_query::parse(&quoted.to_string()).unwrap().to_string(), quoted.to_string());
     let evaluate = "EVALUATE MODEL m AS OF $2";
     let evaluated = given(evaluate, &values).unwrap();
     assert!(matches!(evaluated, Statement::EvaluateModel { as_of: Some(_), .. }), "{evaluated:?}");

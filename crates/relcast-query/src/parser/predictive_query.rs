@@ -277,8 +277,11 @@ fn option_value(cursor: &mut Cursor<'_>) -> Result<OptionValue, QueryError> {
     let is_parameter = matches!(cursor.peek(), Some(Token::Placeholder(_)));
     if starts_literal(cursor) {
         return match literal(cursor)? {
-            // Some clients send numbers as texts, too.
-            Literal::Text(text) if is_parameter => Ok(OptionValue::from_text(&text)),
+            // Some clients send numbers as texts, too. Lists are written: only the cursor bounds how
+            // deep they are.
+            Literal::Text(text) if is_parameter && !text.trim_start().starts_with(['(', '[']) => {
+                Ok(OptionValue::from_text(&text))
+            }
             Literal::Number(text) => Ok(OptionValue::Number(text)),
             Literal::Text(text) => Ok(OptionValue::Text(text)),
             Literal::Boolean(value) => Ok(OptionValue::Boolean(value)),
