@@ -13,7 +13,7 @@ use common::{QUERY, shop};
 use futures::TryStreamExt;
 use tokio_postgres::error::{ErrorPosition, SqlState};
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, Column, NoTls};
 
 fn at(text: &str) -> NaiveDateTime {
     text.parse().unwrap()
@@ -52,7 +52,7 @@ async fn a_driver_trains_predicts_with_parameters_and_writes() {
     let embedded =
         "PREDICT USING MODEL churn FOR customers.customer_id = $1 WITH (embedding = true)";
     let embedded = client.prepare(embedded).await.unwrap();
-    let of_lists = |c: &tokio_postgres::Column| *c.type_() == Type::FLOAT4_ARRAY;
+    let of_lists = |c: &Column| *c.type_() == Type::FLOAT4_ARRAY;
     let announced = embedded.columns().iter().find(|c| of_lists(c)).unwrap();
     assert_eq!(announced.name(), "embedding");
     let rows = client.query(&embedded, &[&7i64]).await.unwrap();
@@ -116,7 +116,7 @@ async fn parameters_keep_their_types() {
     let types =
         [Type::FLOAT8, Type::TIMESTAMP, Type::DATE, Type::INT2, Type::INT8_ARRAY, Type::BYTEA];
     let same = client.prepare_typed("SELECT $1, $2, $3, $4, $5, $6", &types).await.unwrap();
-    let told: Vec<&Type> = same.columns().iter().map(|column| column.type_()).collect();
+    let told: Vec<&Type> = same.columns().iter().map(Column::type_).collect();
     assert_eq!(told, types.iter().collect::<Vec<_>>());
     let (moment, list, bytes) = (at("2021-09-30T12:00:00.25"), vec![1i64, 2], b"a'\\".to_vec());
     let row = client
