@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use crate::front::Stream;
 use crate::measure::{Open, Protocol};
 
 /// How long a client may take to agree on TLS.
@@ -29,11 +30,6 @@ pub(super) struct Door {
     places: Arc<Semaphore>,
     greeting: JoinSet<Option<(Connection, SocketAddr)>>,
 }
-
-/// A byte stream in both directions.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// A connection; its place is free again when it ends.
 pub(super) struct Connection {
