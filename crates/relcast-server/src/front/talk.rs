@@ -100,7 +100,7 @@ impl Front {
             Ok(connection) => Arc::new(connection),
             Err(error) => {
                 let told = of_engine(&error, "");
-                report(&mut client, told, true, false).await.map_err(ServeError::Connection)?;
+                report(&mut client, fatally(told), false).await.map_err(ServeError::Connection)?;
                 return Err(error.into());
             }
         };
@@ -143,7 +143,7 @@ impl Front {
             };
             // Whatever is wrong here, nobody knows who asks.
             if let Err(error) = answered {
-                report(&mut client, error, true, false).await?;
+                report(&mut client, fatally(error), false).await?;
                 return Ok(None);
             }
             if matches!(client.state(), PgWireConnectionState::ReadyForQuery) {
@@ -196,7 +196,7 @@ impl Handlers {
                 Err(error) => Err(error),
             };
             if let Err(error) = answered
-                && report(client, error, false, waits).await?
+                && report(client, error, waits).await?
             {
                 return Ok(());
             }
@@ -226,17 +226,16 @@ impl Handlers {
 ///
 /// The library takes whoever has been told for a client that may go on, so nothing more may be read
 /// from a client after a fatal error.
-async fn report(
-    client: &mut Client,
-    error: PgWireError,
-    must_end: bool,
-    waits_for_sync: bool,
-) -> io::Result<bool> {
-    let mut info = ErrorInfo::from(error);
-    if must_end {
-        "FATAL".clone_into(&mut info.severity);
-    }
+async fn report(client: &mut Client, error: PgWireError, waits_for_sync: bool) -> io::Result<bool> {
+    let info = ErrorInfo::from(error);
     let ends = info.is_fatal();
     process_error(client, PgWireError::UserError(Box::new(info)), waits_for_sync).await?;
     Ok(ends)
+}
+
+/// The same error, ending the connection.
+fn fatally(error: PgWireError) -> PgWireError {
+    let mut info = ErrorInfo::from(error);
+    "FATAL".clone_into(&mut info.severity);
+    PgWireError::UserError(Box::new(info))
 }
