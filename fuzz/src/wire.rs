@@ -124,7 +124,7 @@ impl Wire {
             let talk = tokio::spawn(async move {
                 let (from, stop) =
                     (SocketAddr::from(([127, 0, 0, 1], 1)), CancellationToken::new());
-                front.talk(server, from, true, &stop).await
+                front.talk(server, from, &stop).await
             });
             let send = async {
                 // The server may have ended the connection.

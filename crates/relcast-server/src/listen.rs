@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use relcast_engine::EngineError;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -19,6 +18,9 @@ use crate::front::Front;
 use crate::live::Live;
 use crate::users::Users;
 
+/// How long nothing is accepted after the operating system refused a connection.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// How a server serves.
 #[derive(Debug, Clone)]
 pub struct ServeOptions {
@@ -26,7 +28,7 @@ pub struct ServeOptions {
     pub users: Arc<Users>,
     /// The certificate and the private key of TLS, as PEM files.
     pub tls: Option<(PathBuf, PathBuf)>,
-    /// Connections at a time.
+    /// Connections at a time, of clients that are known.
     pub max_connections: usize,
     /// How long a statement may take, unless its session says otherwise.
     pub statement_timeout: Option<Duration>,
@@ -92,7 +94,6 @@ pub enum ServeError {
 /// A server that listens.
 pub struct Server {
     listener: TcpListener,
-    max_connections: usize,
     front: Front,
 }
 
@@ -109,12 +110,11 @@ impl Server {
         if options.users.is_empty() && !address.ip().is_loopback() {
             return Err(ServeError::Open { address });
         }
-        let max_connections = options.max_connections;
         let front = Front::new(live, options)?;
         let listener = TcpListener::bind(address)
             .await
             .map_err(|source| ServeError::Listen { address, source })?;
-        Ok(Self { listener, max_connections, front })
+        Ok(Self { listener, front })
     }
 
     /// The address that is listened at.
@@ -130,7 +130,6 @@ impl Server {
     /// # Errors
     /// None while it serves; a connection that fails is logged.
     pub async fn serve(self, stop: CancellationToken) -> Result<(), ServeError> {
-        let places = Arc::new(Semaphore::new(self.max_connections));
         let (mut open, front) = (JoinSet::new(), Arc::new(self.front));
         loop {
             let accepted = tokio::select! {
@@ -142,19 +141,17 @@ impl Server {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(PAUSE).await;
                     continue;
                 }
             };
             // Answers are small: they should not wait for each other.
             let _ = socket.set_nodelay(true);
-            // Whoever finds no place is told so; a request to cancel needs none.
-            let place = places.clone().try_acquire_owned().ok();
             let (front, stop) = (front.clone(), stop.clone());
             open.spawn(async move {
-                if let Err(error) = front.talk(socket, from, place.is_some(), &stop).await {
+                if let Err(error) = front.talk(socket, from, &stop).await {
                     tracing::debug!(%error, %from, "a connection ended");
                 }
-                drop(place);
             });
         }
         let ended = async { while open.join_next().await.is_some() {} };

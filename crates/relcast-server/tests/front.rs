@@ -101,7 +101,7 @@ fn extended(sql: &str, formats: &[i16], most_rows: i32) -> Vec<u8> {
 async fn answer(front: &Front, bytes: &[u8]) -> Vec<Message> {
     let (client, server) = tokio::io::duplex(1 << 20);
     let stop = CancellationToken::new();
-    let talk = front.talk(server, SocketAddr::from(([127, 0, 0, 1], 1)), true, &stop);
+    let talk = front.talk(server, SocketAddr::from(([127, 0, 0, 1], 1)), &stop);
     let (_, answer) = tokio::join!(talk, tokio::time::timeout(LONG, exchange(client, bytes)));
     // What comes before the first statement is the same for everybody.
     let answer = answer.expect("the connection ends");
@@ -167,14 +167,45 @@ async fn nothing_runs_before_it_is_known_who_asks() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_finds_no_place_is_told_so_and_no_more() {
     let shop = Shop::open().await;
-    let front = shop.front(Users::default());
-    let (client, server) = tokio::io::duplex(1 << 20);
-    let bytes = [startup("ana"), query("CREATE TABLE taken AS SELECT 1 AS a")].concat();
-    let (from, stop) = (SocketAddr::from(([127, 0, 0, 1], 1)), CancellationToken::new());
-    let (_, answer) =
-        tokio::join!(front.talk(server, from, false, &stop), exchange(client, &bytes));
+    let nobody = ServeOptions { max_connections: 0, ..options(Users::default()) };
+    let front = Front::new(shop.live.clone(), nobody).unwrap();
+    let take = query("CREATE TABLE taken AS SELECT 1 AS a");
+    let answer = answer(&front, &[startup("ana"), take].concat()).await;
+    assert!(error(&answer).starts_with("SFATAL|"), "{}", error(&answer));
     assert!(error(&answer).contains("C53300"), "{}", error(&answer));
     assert!(error(&shop.select("SELECT * FROM taken").await).contains("C42P01"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_is_taken_by_who_is_known_and_not_by_who_is_silent() {
+    let shop = Shop::open().await;
+    let one = ServeOptions { max_connections: 1, ..options(Users::default()) };
+    let front = Front::new(shop.live.clone(), one).unwrap();
+    let (from, stop) = (SocketAddr::from(([127, 0, 0, 1], 1)), CancellationToken::new());
+    let (silent, server) = tokio::io::duplex(1 << 10);
+    let with_the_silent = async {
+        let known = answer(&front, &[startup("ana"), query("SELECT 1")].concat()).await;
+        drop(silent);
+        known
+    };
+    let (_, known) = tokio::join!(front.talk(server, from, &stop), with_the_silent);
+    assert_eq!(kinds(&known), "TDCZ");
+
+    // The place is taken until its client goes.
+    let (mut first, server) = tokio::io::duplex(1 << 20);
+    let with_the_first = async {
+        first.write_all(&startup("ana")).await.unwrap();
+        let mut known = Vec::new();
+        while !known.ends_with(b"Z\0\0\0\x05I") {
+            known.push(first.read_u8().await.unwrap());
+        }
+        let second = answer(&front, &[startup("bob"), query("SELECT 1")].concat()).await;
+        drop(first);
+        second
+    };
+    let (_, second) = tokio::join!(front.talk(server, from, &stop), with_the_first);
+    assert!(error(&second).contains("C53300"), "{}", error(&second));
+    assert_eq!(kinds(&answer(&front, &[startup("bob"), query("SELECT 1")].concat()).await), "TDCZ");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -245,7 +276,7 @@ async fn who_does_not_say_who_it_is_is_let_go() {
         let front = shop.front(with_password()).with_patience(Duration::from_millis(200));
         let (mut client, server) = tokio::io::duplex(1 << 10);
         client.write_all(&begun).await.unwrap();
-        let ended = tokio::time::timeout(LONG, front.talk(server, from, true, &stop)).await;
+        let ended = tokio::time::timeout(LONG, front.talk(server, from, &stop)).await;
         ended.expect("nobody waits for ever").unwrap();
         drop(client);
     }

@@ -12,13 +12,10 @@ use pgwire::api::{ClientInfo, ConnectionManager};
 use pgwire::error::{PgWireError, PgWireResult};
 use pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
 
-use crate::errors::fatal;
 use crate::users::{Passwords, Users};
 
-/// Asks for a password, or not, or lets nobody in.
+/// Asks for a password, or not.
 pub(super) enum Startup {
-    /// Lets nobody in.
-    Full,
     /// Lets everybody in.
     Trust(Trust),
     /// Asks for a password.
@@ -36,14 +33,7 @@ impl NoopStartupHandler for Trust {
 
 impl Startup {
     /// What asks one client, whose statements `manager` can then cancel.
-    pub(super) fn new(
-        has_place: bool,
-        users: &Arc<Users>,
-        manager: &Arc<ConnectionManager>,
-    ) -> Self {
-        if !has_place {
-            return Self::Full;
-        }
+    pub(super) fn new(users: &Arc<Users>, manager: &Arc<ConnectionManager>) -> Self {
         if users.is_empty() {
             return Self::Trust(Trust(manager.clone()));
         }
@@ -69,7 +59,6 @@ impl StartupHandler for Startup {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         match self {
-            Self::Full => Err(fatal("53300", "all connections are in use; try again later")),
             Self::Trust(trust) => trust.on_startup(client, message).await,
             Self::Scram(scram) => scram.on_startup(client, message).await,
         }

@@ -15,7 +15,7 @@ use pgwire::messages::PgWireFrontendMessage;
 use pgwire::tokio::server::{PgWireMessageServerCodec, process_error, process_message};
 use relcast_engine::{EngineError, Session};
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::codec::Framed;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +24,7 @@ use super::message::{Expected, context, next_message};
 use super::opening::{Stream, open};
 use super::startup::Startup;
 use crate::connection::{Connection, Running};
-use crate::errors::of_engine;
+use crate::errors::{fatal, of_engine};
 use crate::listen::{ServeError, ServeOptions, acceptor};
 use crate::live::{Live, LiveSession};
 use crate::measure::{Open, Protocol};
@@ -37,6 +37,8 @@ use crate::settings::Settings;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long statements that run may take to end when the server stops.
 const GRACE: Duration = Duration::from_secs(10);
+/// Clients that may be about to say who they are, beside as many as may be known.
+const UNKNOWN: usize = 100;
 
 /// A client as the library knows it: what is written to it, and the state that it is in. What it
 /// sends is read by [`next_message`].
@@ -49,6 +51,17 @@ pub struct Front {
     tls: Option<TlsAcceptor>,
     manager: Arc<ConnectionManager>,
     patience: Duration,
+    /// Places of clients that are known.
+    places: Semaphore,
+    /// Places of those that have yet to say who they are.
+    unknown: Semaphore,
+}
+
+/// A client that is known, and its place.
+struct Known<'a> {
+    client: Client,
+    startup: Arc<Startup>,
+    place: SemaphorePermit<'a>,
 }
 
 impl Front {
@@ -58,8 +71,16 @@ impl Front {
     /// [`ServeError::Tls`] if certificate or key cannot be used.
     pub fn new(live: Arc<Live>, options: ServeOptions) -> Result<Self, ServeError> {
         let tls = options.tls.as_ref().map(|(certificate, key)| acceptor(certificate, key));
-        let manager = Arc::new(ConnectionManager::new());
-        Ok(Self { live, options, tls: tls.transpose()?, manager, patience: PATIENCE })
+        let most = options.max_connections.min(Semaphore::MAX_PERMITS - UNKNOWN);
+        Ok(Self {
+            live,
+            tls: tls.transpose()?,
+            manager: Arc::new(ConnectionManager::new()),
+            patience: PATIENCE,
+            places: Semaphore::new(most),
+            unknown: Semaphore::new(most + UNKNOWN),
+            options,
+        })
     }
 
     /// The same, where a client may take so long to say and prove who it is; a minute if not said.
@@ -70,7 +91,8 @@ impl Front {
 
     /// Talks with the client behind `stream` until either side ends it. Once `stop` is cancelled,
     /// it ends with the statement that runs, which has a moment to finish; what does not finish is
-    /// rolled back. A client without a place is told so; to cancel a statement it needs none.
+    /// rolled back. A client takes one of the places once it is known; if none is free it is told
+    /// so. To cancel a statement it needs none.
     ///
     /// # Errors
     /// If the connection breaks off, or no session can be opened.
@@ -78,24 +100,26 @@ impl Front {
         &self,
         stream: S,
         from: SocketAddr,
-        has_place: bool,
         stop: &CancellationToken,
     ) -> Result<(), ServeError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static,
     {
         let _counted = Open::new(Protocol::Postgres);
-        let begun =
-            tokio::time::timeout(self.patience, self.begin(Box::new(stream), from, has_place));
+        let Ok(unknown) = self.unknown.try_acquire() else {
+            tracing::warn!(%from, "refused: too many clients have yet to say who they are");
+            return Ok(());
+        };
+        let begun = tokio::time::timeout(self.patience, self.begin(Box::new(stream), from));
         let begun = tokio::select! {
             () = stop.cancelled() => return Ok(()),
             begun = begun => begun,
         };
         // Who takes too long is no more than gone.
         let Ok(begun) = begun else { return Ok(()) };
-        let Some((mut client, startup)) = begun.map_err(ServeError::Connection)? else {
-            return Ok(());
-        };
+        let Some(known) = begun.map_err(ServeError::Connection)? else { return Ok(()) };
+        let Known { mut client, startup, place: _place } = known;
+        drop(unknown);
         let connection = match self.connection().await {
             Ok(connection) => Arc::new(connection),
             Err(error) => {
@@ -122,22 +146,27 @@ impl Front {
         &self,
         stream: Box<dyn Stream>,
         from: SocketAddr,
-        has_place: bool,
-    ) -> io::Result<Option<(Client, Arc<Startup>)>> {
+    ) -> io::Result<Option<Known<'_>>> {
         let mut opened = open(stream, self.tls.as_ref()).await?;
         let codec = PgWireMessageServerCodec::new(DefaultClient::new(from, opened.is_secure));
         let mut client: Client = Framed::new(BufReader::new(opened.stream), codec);
         client.set_state(PgWireConnectionState::AwaitingStartup);
-        let startup = Startup::new(has_place, &self.options.users, &self.manager);
+        let startup = Startup::new(&self.options.users, &self.manager);
         let mut message = PgWireFrontendMessage::decode(&mut opened.first, &context(true));
         let mut expected = Expected::Choice;
         loop {
+            // Held while a message is answered, and kept by who is known then: nobody holds a place
+            // by saying nothing.
+            let place = self.places.try_acquire().ok();
             let answered = match message {
                 Ok(Some(PgWireFrontendMessage::CancelRequest(request))) => {
                     self.cancel().on_cancel_request(request).await;
                     return Ok(None);
                 }
                 Ok(None | Some(PgWireFrontendMessage::Terminate(_))) => return Ok(None),
+                Ok(Some(_)) if place.is_none() => {
+                    Err(fatal("53300", "all connections are in use; try again later"))
+                }
                 Ok(Some(message)) => startup.on_startup(&mut client, message).await,
                 Err(error) => Err(error),
             };
@@ -146,8 +175,8 @@ impl Front {
                 report(&mut client, fatally(error), false).await?;
                 return Ok(None);
             }
-            if matches!(client.state(), PgWireConnectionState::ReadyForQuery) {
-                return Ok(Some((client, Arc::new(startup))));
+            if let (PgWireConnectionState::ReadyForQuery, Some(place)) = (client.state(), place) {
+                return Ok(Some(Known { client, startup: Arc::new(startup), place }));
             }
             message = next_message(client.get_mut(), expected).await?.transpose();
             expected = Expected::Proof;
