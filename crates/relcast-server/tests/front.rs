@@ -115,7 +115,19 @@ async fn exchange(mut client: DuplexStream, bytes: &[u8]) -> Vec<Message> {
     client.shutdown().await.unwrap();
     let mut answer = Vec::new();
     client.read_to_end(&mut answer).await.unwrap();
-    let (mut messages, mut rest) = (Vec::new(), answer.as_slice());
+    messages(&answer)
+}
+
+/// Reads up to the next message that says that a statement may come.
+async fn until_ready(client: &mut DuplexStream) {
+    let mut sent = Vec::new();
+    while !sent.ends_with(b"Z\0\0\0\x05I") {
+        sent.push(client.read_u8().await.unwrap());
+    }
+}
+
+fn messages(mut rest: &[u8]) -> Vec<Message> {
+    let mut messages = Vec::new();
     while let [kind, a, b, c, d, after @ ..] = rest {
         let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize - 4;
         messages.push((*kind, after[..length].to_vec()));
@@ -159,7 +171,7 @@ async fn nothing_runs_before_it_is_known_who_asks() {
         let answer = answer(&front, &[startup("ana"), attempt.concat()].concat()).await;
         assert!(error(&answer).starts_with("SFATAL|"), "{}", error(&answer));
         let kinds = kinds(&answer);
-        assert!(kinds.chars().all(|kind| "REZ".contains(kind)), "{kinds}");
+        assert!(kinds.chars().all(|kind| "RE".contains(kind)), "{kinds}");
     }
     assert!(error(&shop.select("SELECT * FROM taken").await).contains("C42P01"));
 }
@@ -195,10 +207,7 @@ async fn a_place_is_taken_by_who_is_known_and_not_by_who_is_silent() {
     let (mut first, server) = tokio::io::duplex(1 << 20);
     let with_the_first = async {
         first.write_all(&startup("ana")).await.unwrap();
-        let mut known = Vec::new();
-        while !known.ends_with(b"Z\0\0\0\x05I") {
-            known.push(first.read_u8().await.unwrap());
-        }
+        until_ready(&mut first).await;
         let second = answer(&front, &[startup("bob"), query("SELECT 1")].concat()).await;
         drop(first);
         second
@@ -206,6 +215,29 @@ async fn a_place_is_taken_by_who_is_known_and_not_by_who_is_silent() {
     let (_, second) = tokio::join!(front.talk(server, from, &stop), with_the_first);
     assert!(error(&second).contains("C53300"), "{}", error(&second));
     assert_eq!(kinds(&answer(&front, &[startup("bob"), query("SELECT 1")].concat()).await), "TDCZ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_there_when_the_server_stops_is_told_so() {
+    let shop = Shop::open().await;
+    let front = shop.front(Users::default());
+    let (from, stop) = (SocketAddr::from(([127, 0, 0, 1], 1)), CancellationToken::new());
+    let (mut client, server) = tokio::io::duplex(1 << 20);
+    let told = async {
+        client.write_all(&startup("ana")).await.unwrap();
+        until_ready(&mut client).await;
+        client.write_all(&query("SELECT 1")).await.unwrap();
+        until_ready(&mut client).await;
+        stop.cancel();
+        let mut told = Vec::new();
+        client.read_to_end(&mut told).await.unwrap();
+        messages(&told)
+    };
+    let (ended, told) = tokio::join!(front.talk(server, from, &stop), told);
+    ended.unwrap();
+    assert_eq!(kinds(&told), "E");
+    assert!(error(&told).starts_with("SFATAL|"), "{}", error(&told));
+    assert!(error(&told).contains("C57P01"), "{}", error(&told));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -226,7 +258,7 @@ async fn messages_that_are_none_end_the_connection_and_nothing_else() {
         let bytes = [startup("ana"), wrong, query("SELECT 1")].concat();
         let answer = answer(&front, &bytes).await;
         assert!(error(&answer).starts_with("SFATAL|C08P01|"), "{}", error(&answer));
-        assert_eq!(kinds(&answer), "EZ");
+        assert_eq!(kinds(&answer), "E");
     }
     for first in
         [&b"\x7f\xff\xff\xff\0\x03\0\0"[..], b"\0\0\0\x04", b"GET / HTTP/1.1\r\n\r\n", b"\0"]

@@ -37,6 +37,8 @@ use crate::settings::Settings;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long statements that run may take to end when the server stops.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long a client may take to read that the server stops.
+const PARTING: Duration = Duration::from_secs(2);
 /// Clients that may be about to say who they are, beside as many as may be known.
 const UNKNOWN: usize = 100;
 
@@ -91,8 +93,8 @@ impl Front {
 
     /// Talks with the client behind `stream` until either side ends it. Once `stop` is cancelled,
     /// it ends with the statement that runs, which has a moment to finish; what does not finish is
-    /// rolled back. A client takes one of the places once it is known; if none is free it is told
-    /// so. To cancel a statement it needs none.
+    /// rolled back, and the client is told why. It takes one of the places once it is known; if none
+    /// is free it is told so. To cancel a statement it needs none.
     ///
     /// # Errors
     /// If the connection breaks off, or no session can be opened.
@@ -136,8 +138,14 @@ impl Front {
             }
         };
         tokio::select! {
-            ended = handlers.converse(&mut client) => ended.map_err(ServeError::Connection),
-            () = at_rest => Ok(()),
+            ended = handlers.converse(&mut client) => return ended.map_err(ServeError::Connection),
+            () = at_rest => {}
+        }
+        let told = fatal("57P01", "terminating connection due to administrator command");
+        match tokio::time::timeout(PARTING, report(&mut client, told, false)).await {
+            Ok(told) => told.map(drop).map_err(ServeError::Connection),
+            // Who does not read it is not waited for.
+            Err(_) => Ok(()),
         }
     }
 
@@ -258,7 +266,9 @@ impl Handlers {
 async fn report(client: &mut Client, error: PgWireError, waits_for_sync: bool) -> io::Result<bool> {
     let info = ErrorInfo::from(error);
     let ends = info.is_fatal();
-    process_error(client, PgWireError::UserError(Box::new(info)), waits_for_sync).await?;
+    // Who waits for no Sync is told that the next statement may come, which after this none may.
+    let waits = waits_for_sync || ends;
+    process_error(client, PgWireError::UserError(Box::new(info)), waits).await?;
     Ok(ends)
 }
 
