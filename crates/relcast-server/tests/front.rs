@@ -1,4 +1,4 @@
-//! What the front of the Postgres protocol does with clients that do not keep to it.
+//! What servers do with clients that do not keep to the protocol of Postgres, or say nothing at all.
 #![allow(clippy::unwrap_used)]
 
 use std::net::SocketAddr;
@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use relcast_engine::{Engine, Home, Registry};
-use relcast_server::{Front, Live, Role, ServeOptions, Server, Users};
+use relcast_server::{
+    Front, HttpOptions, HttpServer, Live, Role, ServeOptions, Server, Tokens, Users,
+};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
@@ -333,6 +335,35 @@ async fn absurd_lengths_are_refused_at_once_over_a_socket_too() {
         let mut answer = Vec::new();
         let ended = tokio::time::timeout(LONG, socket.read_to_end(&mut answer)).await;
         assert!(ended.is_ok(), "the server waits for two gigabytes");
+    }
+    stop.cancel();
+    serving.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_nothing_by_http_is_let_go() {
+    let shop = Shop::open().await;
+    let options = HttpOptions {
+        tokens: Tokens::default(),
+        tls: None,
+        max_statements: 10,
+        statement_timeout: None,
+        statement_memory: None,
+    };
+    let address = SocketAddr::from(([127, 0, 0, 1], 0));
+    let server = HttpServer::bind(address, shop.live.clone(), options).await.unwrap();
+    let server = server.with_patience(Duration::from_millis(200));
+    let (address, stop) = (server.address(), CancellationToken::new());
+    let serving = tokio::spawn(server.serve(stop.clone()));
+    let whole = "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    // Nothing, half a request, and a request with nothing after it.
+    for (begun, answer) in [("", ""), (&whole[..20], ""), (whole, "HTTP/1.1 200")] {
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        socket.write_all(begun.as_bytes()).await.unwrap();
+        let mut told = String::new();
+        let ended = tokio::time::timeout(LONG, socket.read_to_string(&mut told)).await;
+        ended.expect("nobody waits for ever").unwrap();
+        assert!(told.starts_with(answer), "{begun:?}: {told}");
     }
     stop.cancel();
     serving.await.unwrap().unwrap();
