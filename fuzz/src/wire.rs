@@ -190,7 +190,7 @@ fn extended(bytes: &[u8]) -> Vec<u8> {
     let values: Vec<&[u8]> = parts.collect();
     let count = u16::try_from(values.len()).unwrap();
     let format = |binary: bool| [0, 1, 0, u8::from(binary)];
-    let mut bind = [&[0, 0][..], &format(how & 1 == 1), &count.to_be_bytes()].concat();
+    let mut bind = [&[0u8, 0][..], &format(how & 1 == 1), &count.to_be_bytes()].concat();
     for value in values {
         // Nothing but 0xff is NULL.
         if value == [0xffu8] {
@@ -208,11 +208,11 @@ fn extended(bytes: &[u8]) -> Vec<u8> {
         _ => i32::MAX,
     };
     [
-        message(b'P', &[&[0][..], text, &[0, 0, 0]].concat()),
+        message(b'P', &[&[0u8][..], text, &[0, 0, 0]].concat()),
         message(b'D', b"S\0"),
         message(b'B', &bind),
         message(b'D', b"P\0"),
-        message(b'E', &[&[0][..], &most_rows.to_be_bytes()].concat()),
+        message(b'E', &[&[0u8][..], &most_rows.to_be_bytes()].concat()),
         message(b'S', b""),
     ]
     .concat()
