@@ -147,14 +147,14 @@ impl HttpServer {
 async fn answer(mut door: Door, router: Router, patience: Duration, stop: &CancellationToken) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(patience);
-    let open = GracefulShutdown::new();
+    let (service, open) = (TowerToHyperService::new(router), GracefulShutdown::new());
     loop {
         let (connection, from) = tokio::select! {
             () = stop.cancelled() => break,
             accepted = door.accept() => accepted,
         };
-        let service = TowerToHyperService::new(router.clone());
-        let serving = open.watch(http.serve_connection(TokioIo::new(connection), service));
+        let serving = http.serve_connection(TokioIo::new(connection), service.clone());
+        let serving = open.watch(serving);
         tokio::spawn(async move {
             if let Err(error) = serving.await {
                 tracing::debug!(%error, %from, "a connection ended");
