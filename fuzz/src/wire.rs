@@ -93,29 +93,29 @@ impl Wire {
             _ => Some(extended(rest)),
         };
         match sent {
-            None => drop(self.exchange(front, rest.to_vec(), patience)),
+            None => drop(self.exchange(front, rest, patience)),
             Some(sent) => {
-                let answer = self.exchange(front, [startup(), sent].concat(), patience);
+                let answer = self.exchange(front, &[startup(), sent].concat(), patience);
                 let kinds = kinds(&answer).unwrap_or_else(|| panic!("half a message: {answer:?}"));
                 // Questions who it is, and errors.
                 let unknown = kinds.iter().all(|kind| b"RE".contains(kind));
                 assert!(!is_guarded || unknown, "nobody was answered: {answer:?}");
             }
         }
-        if self.given.fetch_add(1, Ordering::Relaxed) % EVERY == 0 {
+        if self.given.fetch_add(1, Ordering::Relaxed).is_multiple_of(EVERY) {
             self.still_answers(patience);
         }
     }
 
     fn still_answers(&self, patience: Duration) {
         let sent = [startup(), message(b'Q', b"SELECT 1\0")].concat();
-        let answer = self.exchange(&self.open, sent, patience);
+        let answer = self.exchange(&self.open, &sent, patience);
         let kinds = kinds(&answer).unwrap_or_default();
         assert!(kinds.ends_with(b"TDCZ"), "SELECT 1 is answered by {answer:?}");
     }
 
     /// What a client is sent that sends `bytes` and then nothing more.
-    fn exchange(&self, front: &Arc<Front>, bytes: Vec<u8>, patience: Duration) -> Vec<u8> {
+    fn exchange(&self, front: &Arc<Front>, bytes: &[u8], patience: Duration) -> Vec<u8> {
         let (client, server) = tokio::io::duplex(64 << 10);
         let (mut from_server, mut to_server) = tokio::io::split(client);
         let front = front.clone();
@@ -128,7 +128,7 @@ impl Wire {
             });
             let send = async {
                 // The server may have ended the connection.
-                let _ = to_server.write_all(&bytes).await;
+                let _ = to_server.write_all(bytes).await;
                 let _ = to_server.shutdown().await;
             };
             let mut answer = Vec::new();

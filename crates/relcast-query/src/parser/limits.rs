@@ -83,7 +83,7 @@ impl Level {
 pub(super) fn check(tokens: &[TokenWithSpan]) -> Result<(), QueryError> {
     let mut around: Vec<Level> = Vec::new();
     let mut here = Level { is_table: true, ..Level::default() };
-    let mut before = None;
+    let mut before: Option<&Token> = None;
     for (i, token) in tokens.iter().enumerate() {
         match &token.token {
             Token::LParen => {

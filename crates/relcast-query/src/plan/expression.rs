@@ -47,7 +47,7 @@ impl<'a, L> Leaves<'a, L> {
                 format!("({} IS {}NULL)", self.render(operand), not(*negated))
             }
             Node::In { operand, items, negated } => {
-                let all: Vec<&Expr<L>> = std::iter::once(operand.as_ref()).chain(items).collect();
+                let all: Vec<&Expr<L>> = iter::once(operand.as_ref()).chain(items).collect();
                 let side = self.alike(&all);
                 let items: Vec<String> = items.iter().map(&side).collect();
                 format!("({} {}IN ({}))", side(operand), not(*negated), items.join(", "))
