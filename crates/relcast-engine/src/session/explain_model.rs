@@ -31,10 +31,10 @@ impl Session {
     async fn importance(&self, model: &ModelName) -> Result<Importance, EngineError> {
         let stored = self.engine.stored(&model.name.text, version_of(model)).await?;
         let engine = self.engine.clone();
-        let importance = apart(async move |stop| {
+        let importance = apart(async move || {
             let newest = engine.newest_time(&stored).await?;
             let scorer = engine.scorer(&stored, newest).await?;
-            scorer.importance(&|| stop.is_cancelled())
+            scorer.importance()
         })
         .await?;
         self.watcher.notice(&format!(
@@ -70,7 +70,7 @@ impl Session {
         let Resolved { asked, plan, .. } = Resolved::new(&self.engine, &query).await?;
         let Asked::Model(stored) = asked else { return Err(EngineError::NamesEntities) };
         let engine = self.engine.clone();
-        let (found, eligible) = apart(async move |stop| {
+        let (found, eligible) = apart(async move || {
             let newest = engine.newest_time(&stored).await?;
             let cutoff = plan.as_of.unwrap_or(newest);
             let seeds = plan.seeds(&engine.database.context, cutoff).await?;
@@ -87,7 +87,7 @@ impl Session {
                 message: reason.to_owned(),
                 hint: None,
             };
-            let found = scorer.contributions(keys, cutoff, &|| stop.is_cancelled())?;
+            let found = scorer.contributions(keys, cutoff)?;
             let found = found.ok_or_else(|| refused(NO_ROW))?;
             if known { Ok((found, eligible)) } else { Err(refused(NOT_KNOWN)) }
         })

@@ -115,8 +115,7 @@ async fn train_locked(
         &examples.validation,
         Some(&checkpoint),
         progress,
-    );
-    let fitted = fitted?;
+    )?;
     seconds.insert("fit".to_owned(), started.elapsed().as_secs_f64());
 
     let started = Instant::now();
