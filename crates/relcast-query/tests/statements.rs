@@ -117,9 +117,14 @@ fn statements_of_models() {
     ));
     assert!(matches!(
         one("EXPLAIN MODEL m FOR t.(a, b) = (1, 'x')"),
-        Statement::ExplainModel { entity: Some(entity), .. } if entity.values.len() == 2
+        Statement::ExplainModel { prediction: Some(query), .. }
+            if query.entity.as_ref().is_some_and(|entity| entity.columns.len() == 2)
     ));
-    assert!(matches!(one("EXPLAIN MODEL m"), Statement::ExplainModel { entity: None, .. }));
+    assert!(matches!(
+        one("EXPLAIN MODEL m FOR t.a = 1 AS OF '2024-06-30'"),
+        Statement::ExplainModel { prediction: Some(query), .. } if query.as_of.is_some()
+    ));
+    assert!(matches!(one("EXPLAIN MODEL m"), Statement::ExplainModel { prediction: None, .. }));
     assert!(matches!(one("CHECK MODEL m"), Statement::CheckModel(_)));
     assert!(matches!(one("DESCRIBE MODEL m VERSION 1"), Statement::DescribeModel(_)));
     assert!(matches!(one("DROP MODEL IF EXISTS m"), Statement::DropModel { if_exists: true, .. }));

@@ -91,6 +91,8 @@ fn code_of_message(message: &str) -> &'static str {
         "42P01"
     } else if message.starts_with("no column") || message.contains("No field named") {
         "42703"
+    } else if message.starts_with("parameter $") {
+        "42P02"
     } else if message.starts_with("no row has") || message.starts_with("no such entity") {
         "P0002"
     } else {

@@ -58,6 +58,20 @@ async fn a_driver_trains_predicts_with_parameters_and_writes() {
     let rows = client.query(&embedded, &[&7i64]).await.unwrap();
     assert_eq!(rows[0].get::<_, Vec<f32>>("embedding").len(), 128);
 
+    // What a prediction is made of, at the same moment.
+    let explain = "EXPLAIN MODEL churn FOR customers.customer_id = $1 AS OF $2";
+    let explain = client.prepare(explain).await.unwrap();
+    let one = client.prepare(&format!("{one} AS OF $2")).await.unwrap();
+    for cutoff in ["2021-03-31T00:00:00", "2021-09-30T12:00:00"] {
+        let parts = client.query(&explain, &[&7i64, &at(cutoff)]).await.unwrap();
+        let sum: f64 = parts.iter().map(|part| part.get::<_, f64>("contribution")).sum();
+        let row = client.query_one(&one, &[&7i64, &at(cutoff)]).await.unwrap();
+        let score = row.get::<_, f64>("probability");
+        assert!((sum - score).abs() < 1e-6, "{sum} instead of {score} at {cutoff}");
+    }
+    let open = client.simple_query("PREDICT USING MODEL churn AS OF $1").await.unwrap_err();
+    assert_eq!(open.code(), Some(&SqlState::UNDEFINED_PARAMETER), "{open}");
+
     client.batch_execute("CREATE TABLE leaving AS PREDICT USING MODEL churn").await.unwrap();
     let count = client.query_one("SELECT count(*) FROM leaving", &[]).await.unwrap();
     assert_eq!(count.get::<_, i64>(0), 40);

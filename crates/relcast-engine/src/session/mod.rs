@@ -214,17 +214,24 @@ impl Session {
         };
         Ok(match statement {
             Statement::Sql(sql) => self.describe(sql).await?,
-            Statement::ExplainPredict { about: Explain::Analyze, .. } => {
-                text(&["plan_type", "plan"])
-            }
-            Statement::ExplainPredict { .. } | Statement::ExplainCreateModel(_) => text(&["plan"]),
+            Statement::ExplainPredict { about, query } => Description {
+                parameters: self.parameters_of(query).await?.into_iter().collect(),
+                ..text(match about {
+                    Explain::Analyze => &["plan_type", "plan"],
+                    Explain::Plan | Explain::Labels => &["plan"],
+                })
+            },
+            Statement::ExplainCreateModel(_) => text(&["plan"]),
             Statement::CreateModel(_)
             | Statement::RefreshModel(_)
             | Statement::EvaluateModel { .. } => Description::of(models::figure_fields()),
-            Statement::ExplainModel { entity: None, .. } => {
+            Statement::ExplainModel { prediction: None, .. } => {
                 Description::of(explain_model::importance_fields())
             }
-            Statement::ExplainModel { .. } => Description::of(explain_model::contribution_fields()),
+            Statement::ExplainModel { prediction: Some(query), .. } => Description {
+                parameters: self.parameters_of(query).await?.into_iter().collect(),
+                ..Description::of(explain_model::contribution_fields())
+            },
             Statement::CheckModel(_) => Description::of(check_model::check_fields()),
             Statement::DescribeModel(_) => text(&["property", "value"]),
             Statement::ShowModels | Statement::ShowLinks | Statement::DescribeGraph => {
@@ -284,6 +291,13 @@ impl Session {
         statement: &Statement,
         access: Access,
     ) -> Result<Answer, EngineError> {
+        if let Some(number) = statement.open_cutoff() {
+            return Err(EngineError::Sql {
+                at: None,
+                message: format!("parameter ${number} has no value"),
+                hint: Some("bind it, or write the time itself after AS OF".to_owned()),
+            });
+        }
         match statement {
             Statement::Sql(sql) => self.sql(sql, access).await,
             Statement::ExplainPredict { about: Explain::Plan, query } => {
@@ -300,8 +314,8 @@ impl Session {
             Statement::EvaluateModel { model, as_of, options } => {
                 self.evaluate_model(model, *as_of, options).await
             }
-            Statement::ExplainModel { model, entity } => {
-                self.explain_model(model, entity.as_ref()).await
+            Statement::ExplainModel { model, prediction } => {
+                self.explain_model(model, prediction.as_deref()).await
             }
             Statement::CheckModel(model) => self.check_model(model).await,
             Statement::ShowModels => self.show_models().await,

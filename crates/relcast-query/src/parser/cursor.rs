@@ -22,6 +22,8 @@ pub(super) struct Cursor<'a> {
     next: usize,
     depth: usize,
     arithmetic: usize,
+    /// Where the first parameter stood whose value is given.
+    given: Option<Place>,
 }
 
 impl<'a> Cursor<'a> {
@@ -37,7 +39,7 @@ impl<'a> Cursor<'a> {
             })?;
         let tokens =
             tokens.into_iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).collect();
-        Ok(Self { sql, tokens, next: 0, depth: 0, arithmetic: 0 })
+        Ok(Self { sql, tokens, next: 0, depth: 0, arithmetic: 0, given: None })
     }
 
     /// Puts values in the place of the parameters that they are for.
@@ -51,12 +53,18 @@ impl<'a> Cursor<'a> {
             match given(&token) {
                 Some(value) => {
                     let span = token.span;
+                    self.given = self.given.or(Some(place(span.start)));
                     tokens.extend(value_tokens(value).map(|token| TokenWithSpan { token, span }));
                 }
                 None => tokens.push(token),
             }
         }
         self.tokens = tokens;
+    }
+
+    /// Where the first parameter stood whose value is given, if there is one.
+    pub(super) fn given(&self) -> Option<Place> {
+        self.given
     }
 
     /// Where the next token starts; at the end, just behind the last token.

@@ -4,13 +4,12 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
 use super::cursor::Cursor;
-use super::predictive_query::{key, key_columns, list_to_parenthesis, moment, options};
+use super::predictive_query::{cutoff, key, key_columns, list_to_parenthesis, moment, options};
 use super::predictive_query::{model_name, predictive_query};
-use crate::ast::Name;
+use crate::ast::{ForClause, ModelName, Name, PredictiveQuery, Selection, Shape};
 use crate::error::QueryError;
 use crate::statement::{
-    CreateModel, EntityKey, Existing, Explain, LabelledRows, Labels, Sql, Statement,
-    prediction_name,
+    CreateModel, Existing, Explain, LabelledRows, Labels, Sql, Statement, prediction_name,
 };
 
 /// Words that statements start with; the rest of SQL's are DataFusion's to know.
@@ -94,8 +93,9 @@ fn own_statement(cursor: &mut Cursor<'_>) -> Result<Option<Statement>, QueryErro
         Statement::EvaluateModel { model, as_of, options }
     } else if cursor.eat_words(&["EXPLAIN", "MODEL"]) {
         let model = model_name(cursor)?;
-        let entity = cursor.eat_words(&["FOR"]).then(|| entity_key(cursor)).transpose()?;
-        Statement::ExplainModel { model, entity }
+        let explained =
+            cursor.eat_words(&["FOR"]).then(|| explained(cursor, &model)).transpose()?;
+        Statement::ExplainModel { prediction: explained.map(Box::new), model }
     } else if cursor.eat_words(&["CHECK", "MODEL"]) {
         Statement::CheckModel(model_name(cursor)?)
     } else if cursor.eat_words(&["SHOW", "MODELS"]) {
@@ -158,6 +158,8 @@ fn create_model(cursor: &mut Cursor<'_>) -> Result<CreateModel, QueryError> {
     let name = cursor.name("the name of a model")?;
     let labels = if cursor.eat_words(&["AS"]) {
         let (query, text) = cursor.with_text(predictive_query)?;
+        // The text has parameters where the query has their values.
+        let text = if cursor.given().is_some() { query.to_string() } else { text };
         Labels::Query { query: Box::new(query), text }
     } else if cursor.eat_words(&["FOR"]) {
         labelled_rows(cursor)?
@@ -185,12 +187,25 @@ fn entity(cursor: &mut Cursor<'_>) -> Result<(Name, Vec<Name>), QueryError> {
     Ok((table, key_columns(cursor, "a column of the primary key")?))
 }
 
-/// `table.pk = value`.
-fn entity_key(cursor: &mut Cursor<'_>) -> Result<EntityKey, QueryError> {
+/// `table.pk = value [AS OF …]`, FOR passed: the prediction of `model` for this entity.
+fn explained(cursor: &mut Cursor<'_>, model: &ModelName) -> Result<PredictiveQuery, QueryError> {
+    let at = cursor.at();
     let (table, columns) = entity(cursor)?;
     cursor.expect(&Token::Eq, "\"=\"")?;
-    let values = key(cursor, columns.len())?;
-    Ok(EntityKey { table, columns, values })
+    let selection = Selection::Keys(vec![key(cursor, columns.len())?]);
+    let (as_of, as_of_parameter) = cutoff(cursor)?;
+    Ok(PredictiveQuery {
+        target: None,
+        shape: Shape::Plain,
+        entity: Some(ForClause { table, columns, selection }),
+        condition: None,
+        assuming: None,
+        as_of,
+        as_of_parameter,
+        model: Some(model.clone()),
+        options: Vec::new(),
+        at,
+    })
 }
 
 /// `s TYPE t OPTIONS (name 'value', …)`, CREATE SOURCE passed.
