@@ -64,6 +64,15 @@ pub enum Statement {
     ShowLinks,
     /// `DESCRIBE GRAPH`
     DescribeGraph,
+    /// `CREATE VIEW …`
+    CreateView(CreateView),
+    /// `DROP VIEW [IF EXISTS] v`
+    DropView {
+        /// The view's name.
+        name: Name,
+        /// Whether it is no error if there is none.
+        if_exists: bool,
+    },
     /// `CREATE SOURCE s TYPE t OPTIONS (name 'value', …)`
     CreateSource {
         /// The source's name.
@@ -83,7 +92,7 @@ impl Statement {
     #[must_use]
     pub fn open_cutoff(&self) -> Option<usize> {
         let queries = match self {
-            Self::Sql(sql) => sql.predictions.as_slice(),
+            Self::Sql(sql) | Self::CreateView(CreateView { sql, .. }) => sql.predictions.as_slice(),
             Self::ExplainPredict { query, .. }
             | Self::ExplainModel { prediction: Some(query), .. }
             | Self::CreateModel(CreateModel { labels: Labels::Query { query, .. }, .. })
@@ -158,12 +167,27 @@ pub struct CreateModel {
     pub labels: Labels,
 }
 
-/// What CREATE MODEL does if the model exists.
+/// `CREATE [OR REPLACE] VIEW [IF NOT EXISTS] v [(column, …)] AS …`
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateView {
+    /// The view's name.
+    pub name: Name,
+    /// What happens if there is a view of that name.
+    pub existing: Existing,
+    /// What its columns are called; as the SQL calls them, where nothing is written.
+    pub columns: Vec<Name>,
+    /// What it reads.
+    pub sql: Sql,
+    /// The statement as written.
+    pub text: String,
+}
+
+/// What CREATE does if there is one of that name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
     /// It is an error.
     Refuse,
-    /// A new version is trained: OR REPLACE.
+    /// It gives way, of a model to a new version: OR REPLACE.
     Replace,
     /// Nothing is done: IF NOT EXISTS.
     Keep,

@@ -20,6 +20,7 @@ mod source_kind;
 mod sources;
 mod sql;
 mod tables;
+mod views;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -103,9 +104,9 @@ impl Answer {
     }
 }
 
-/// Makes known to `database` what the home folder adds to it: tables that SQL created over it, and
-/// attached sources. The SELECT of a model's labels may read them. Gives a warning for each source
-/// that cannot be read.
+/// Makes known to `database` what the home folder adds to it: tables and views that SQL created over
+/// it, and attached sources. The SELECT of a model's labels may read them. Gives a warning for each
+/// source that cannot be read.
 ///
 /// # Errors
 /// If the registry or a table of the home folder cannot be read.
@@ -114,14 +115,16 @@ pub async fn surround(
     database: &Database,
 ) -> Result<Vec<String>, EngineError> {
     tables::open(registry.home(), database).await?;
-    sources::attach(registry, database).await
+    let warnings = sources::attach(registry, database).await?;
+    views::open(registry, database).await?;
+    Ok(warnings)
 }
 
 impl Session {
     /// A session over `engine` that tells `watcher` what happens.
     ///
     /// # Errors
-    /// If the tables and sources of the home folder cannot be opened.
+    /// If the tables, sources and views of the home folder cannot be opened.
     pub async fn open(engine: Arc<Engine>, watcher: Arc<dyn Watcher>) -> Result<Self, EngineError> {
         let context = SessionContext::new_with_state(engine.database.context.state());
         registry_tables::register(&engine)?;
@@ -129,7 +132,10 @@ impl Session {
             watcher.notice(&warning);
         }
         let without_rules = without_rules(&context);
-        Ok(Self { engine, context, watcher, dialect: None, statement_memory: None, without_rules })
+        let session =
+            Self { engine, context, watcher, dialect: None, statement_memory: None, without_rules };
+        session.put_up_views().await?;
+        Ok(session)
     }
 
     /// The same session over another engine, such as one that has read the source again.
@@ -325,6 +331,8 @@ impl Session {
             Statement::RefreshModel(name) => self.refresh_model(name).await,
             Statement::ShowLinks => self.show_links().await,
             Statement::DescribeGraph => self.describe_graph().await,
+            Statement::CreateView(create) => self.create_view(create).await,
+            Statement::DropView { name, if_exists } => self.drop_view(name, *if_exists).await,
             Statement::CreateSource { name, kind, options } => {
                 self.create_source(name, kind, options).await
             }

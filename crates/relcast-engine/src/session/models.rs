@@ -198,12 +198,13 @@ impl Session {
             }
             found => found.map(drop)?,
         }
-        let engine = self.engine.clone();
+        let (engine, model) = (self.engine.clone(), name.clone());
         apart(async move || {
-            let lock = engine.registry.home().lock_model(&name, PATIENCE)?;
+            let lock = engine.registry.home().lock_model(&model, PATIENCE)?;
             engine.registry.drop_versions(&lock, version).await
         })
         .await?;
+        self.tell_dependants(&name).await?;
         Ok(Answer::done("DROP MODEL"))
     }
 

@@ -58,6 +58,7 @@ pub(super) struct PredictionScan {
 
 impl PredictionScan {
     pub(super) fn new(
+        engine: Arc<Engine>,
         prediction: &Prediction,
         projection: Option<&Vec<usize>>,
         filters: Vec<Arc<dyn PhysicalExpr>>,
@@ -74,7 +75,7 @@ impl PredictionScan {
             Boundedness::Bounded,
         );
         Ok(Self {
-            engine: prediction.engine.clone(),
+            engine,
             watcher: prediction.watcher.clone(),
             resolved: prediction.resolved.clone(),
             filters,

@@ -67,6 +67,14 @@ impl<'a> Cursor<'a> {
         self.given
     }
 
+    /// Where the first parameter of the statement stands, whether or not its value is given.
+    pub(super) fn parameter(&self) -> Option<Place> {
+        let rest = self.tokens.iter().skip(self.next);
+        let mut statement = rest.take_while(|t| t.token != Token::SemiColon);
+        let open = statement.find(|t| matches!(t.token, Token::Placeholder(_)));
+        self.given.or(open.map(|t| place(t.span.start)))
+    }
+
     /// Where the next token starts; at the end, just behind the last token.
     pub(super) fn at(&self) -> Place {
         match self.tokens.get(self.next) {

@@ -9,7 +9,8 @@ use super::predictive_query::{model_name, predictive_query};
 use crate::ast::{ForClause, ModelName, Name, PredictiveQuery, Selection, Shape};
 use crate::error::QueryError;
 use crate::statement::{
-    CreateModel, Existing, Explain, LabelledRows, Labels, Sql, Statement, prediction_name,
+    CreateModel, CreateView, Existing, Explain, LabelledRows, Labels, Sql, Statement,
+    prediction_name,
 };
 
 /// Words that statements start with; the rest of SQL's are DataFusion's to know.
@@ -76,8 +77,11 @@ fn own_statement(cursor: &mut Cursor<'_>) -> Result<Option<Statement>, QueryErro
         let query = Box::new(predictive_query(cursor)?);
         return Ok(Some(Statement::ExplainPredict { about, query }));
     }
-    let explains_creation = cursor.sees(&["EXPLAIN"]) && creates_model(cursor, 1);
-    if explains_creation || creates_model(cursor, 0) {
+    if creates(cursor, 0, "VIEW") {
+        return create_view(cursor).map(Statement::CreateView).map(Some);
+    }
+    let explains_creation = cursor.sees(&["EXPLAIN"]) && creates(cursor, 1, "MODEL");
+    if explains_creation || creates(cursor, 0, "MODEL") {
         cursor.eat_words(&["EXPLAIN"]);
         let create = create_model(cursor)?;
         return Ok(Some(if explains_creation {
@@ -109,6 +113,9 @@ fn own_statement(cursor: &mut Cursor<'_>) -> Result<Option<Statement>, QueryErro
     } else if cursor.eat_words(&["DROP", "MODEL"]) {
         let if_exists = cursor.eat_words(&["IF", "EXISTS"]);
         Statement::DropModel { if_exists, model: model_name(cursor)? }
+    } else if cursor.eat_words(&["DROP", "VIEW"]) {
+        let if_exists = cursor.eat_words(&["IF", "EXISTS"]);
+        Statement::DropView { if_exists, name: view_name(cursor)? }
     } else if cursor.eat_words(&["ALTER", "MODEL"]) {
         let name = cursor.name("the name of a model")?;
         cursor.expect_words(&["SET", "DEFAULT", "VERSION"])?;
@@ -136,25 +143,68 @@ fn explained_prediction(cursor: &mut Cursor<'_>) -> Option<Explain> {
     Some(about)
 }
 
-/// Whether `CREATE [OR REPLACE] MODEL` stands `ahead` words from here.
-fn creates_model(cursor: &Cursor<'_>, ahead: usize) -> bool {
-    cursor.sees_ahead(ahead, &["CREATE", "MODEL"])
-        || cursor.sees_ahead(ahead, &["CREATE", "OR", "REPLACE", "MODEL"])
+/// Whether `CREATE [OR REPLACE] kind` stands `ahead` words from here.
+fn creates(cursor: &Cursor<'_>, ahead: usize, kind: &str) -> bool {
+    cursor.sees_ahead(ahead, &["CREATE", kind])
+        || cursor.sees_ahead(ahead, &["CREATE", "OR", "REPLACE", kind])
+}
+
+/// Steps over `CREATE [OR REPLACE] kind [IF NOT EXISTS]`.
+fn creation(cursor: &mut Cursor<'_>, kind: &str) -> Result<Existing, QueryError> {
+    cursor.expect_words(&["CREATE"])?;
+    let replace = cursor.eat_words(&["OR", "REPLACE"]);
+    cursor.expect_words(&[kind])?;
+    let before = cursor.unexpected(&format!(
+        "the name of a {}: OR REPLACE and IF NOT EXISTS exclude each other",
+        kind.to_ascii_lowercase()
+    ));
+    let keep = cursor.eat_words(&["IF", "NOT", "EXISTS"]);
+    match (replace, keep) {
+        (true, true) => Err(before),
+        (true, false) => Ok(Existing::Replace),
+        (false, true) => Ok(Existing::Keep),
+        (false, false) => Ok(Existing::Refuse),
+    }
+}
+
+fn create_view(cursor: &mut Cursor<'_>) -> Result<CreateView, QueryError> {
+    const READS: [&str; 5] = ["SELECT", "PREDICT", "WITH", "VALUES", "TABLE"];
+    if let Some(at) = cursor.parameter() {
+        return Err(QueryError::Syntax {
+            at,
+            expected: "a value, since a view stands for itself".to_owned(),
+            found: "a parameter".to_owned(),
+            hint: None,
+        });
+    }
+    let ((name, existing, columns, sql), text) = cursor.with_text(|cursor| {
+        let existing = creation(cursor, "VIEW")?;
+        let name = view_name(cursor)?;
+        let columns = match cursor.eat(&Token::LParen) {
+            true => list_to_parenthesis(cursor, |c| c.name("the name of a column"))?,
+            false => Vec::new(),
+        };
+        cursor.expect_words(&["AS"])?;
+        let reads = READS.iter().any(|word| cursor.sees(&[word]));
+        if !reads && cursor.peek() != Some(&Token::LParen) {
+            return Err(cursor.unexpected_keyword(&READS));
+        }
+        Ok((name, existing, columns, sql(cursor)?))
+    })?;
+    Ok(CreateView { name, existing, columns, sql, text })
+}
+
+/// `v` or `public.v`.
+fn view_name(cursor: &mut Cursor<'_>) -> Result<Name, QueryError> {
+    if cursor.sees(&["public"]) && cursor.peek_ahead(1) == Some(&Token::Period) {
+        cursor.advance();
+        cursor.advance();
+    }
+    cursor.name("the name of a view")
 }
 
 fn create_model(cursor: &mut Cursor<'_>) -> Result<CreateModel, QueryError> {
-    cursor.expect_words(&["CREATE"])?;
-    let replace = cursor.eat_words(&["OR", "REPLACE"]);
-    cursor.expect_words(&["MODEL"])?;
-    let before =
-        cursor.unexpected("the name of a model: OR REPLACE and IF NOT EXISTS exclude each other");
-    let keep = cursor.eat_words(&["IF", "NOT", "EXISTS"]);
-    let existing = match (replace, keep) {
-        (true, true) => return Err(before),
-        (true, false) => Existing::Replace,
-        (false, true) => Existing::Keep,
-        (false, false) => Existing::Refuse,
-    };
+    let existing = creation(cursor, "MODEL")?;
     let name = cursor.name("the name of a model")?;
     let labels = if cursor.eat_words(&["AS"]) {
         let (query, text) = cursor.with_text(predictive_query)?;
