@@ -159,7 +159,13 @@ impl Session {
     #[must_use]
     pub fn fork(&self, watcher: Arc<dyn Watcher>) -> Self {
         let context = SessionContext::new_with_state(self.context.state());
-        Self { context, watcher, ..self.clone() }
+        Self { context, ..self.telling(watcher) }
+    }
+
+    /// The same session, with what is set in it, telling `watcher`.
+    #[must_use]
+    pub fn telling(&self, watcher: Arc<dyn Watcher>) -> Self {
+        Self { watcher, ..self.clone() }
     }
 
     /// The same session reading SQL by `dialect` where that can.

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use datafusion::common::DataFusionError;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DataFusionError, SchemaError, TableReference};
 use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{DdlStatement, LogicalPlan, LogicalPlanBuilder, Statement, WriteOp};
@@ -129,6 +129,11 @@ impl Session {
 
     /// An error of planning with the place of the name that it is about.
     fn with_place(&self, error: DataFusionError, tokens: &[TokenWithSpan]) -> EngineError {
+        if let DataFusionError::SchemaError(wrong, _) = error.find_root()
+            && let SchemaError::FieldNotFound { field, valid_fields } = wrong.as_ref()
+        {
+            return no_column(field, valid_fields, tokens);
+        }
         let span = error.diagnostic().and_then(|d| d.span);
         let at = span.map(|s| Place { line: s.start.line, column: s.start.column });
         let missing = missing_table(&error);
@@ -146,7 +151,9 @@ impl Session {
         }
     }
 
-    fn table_names(&self) -> Vec<String> {
+    /// The names of all tables and views, those of attached sources among them.
+    #[must_use]
+    pub fn table_names(&self) -> Vec<String> {
         let catalogs = self.context.catalog_names().into_iter();
         let catalogs = catalogs.filter_map(|name| self.context.catalog(&name));
         let schemas = catalogs.flat_map(|catalog| {
@@ -252,6 +259,29 @@ fn is_written(tokens: &[TokenWithSpan]) -> bool {
         _ => None,
     });
     matches!(first.as_deref(), Some("CREATE" | "INSERT" | "COPY"))
+}
+
+/// That there is no column `missing` among `there`, with its place among the tokens.
+fn no_column(missing: &Column, there: &[Column], tokens: &[TokenWithSpan]) -> EngineError {
+    let table = missing.relation.as_ref().map(TableReference::table);
+    let is = |token: &Token, name: &str| matches!(token, Token::Word(w) if w.value == name);
+    let stands = |at: &usize| {
+        let after_dot = *at > 1 && tokens[at - 1].token == Token::Period;
+        let of_table = |table| after_dot && is(&tokens[at - 2].token, table);
+        is(&tokens[*at].token, &missing.name) && table.map_or(!after_dot, of_table)
+    };
+    let start = (0..tokens.len()).find(stands).map(|at| tokens[at].span.start);
+    let of_table = |column: &&Column| {
+        table.is_none() || column.relation.as_ref().map(TableReference::table) == table
+    };
+    let names = there.iter().filter(of_table).map(|column| column.name.as_str());
+    let nearest = relcast_catalog::nearest(&missing.name, names);
+    let table = table.map(|table| format!(" in \"{table}\"")).unwrap_or_default();
+    EngineError::Sql {
+        at: start.map(|l| Place { line: l.line, column: l.column }),
+        message: format!("no column \"{}\"{table}", missing.name),
+        hint: nearest.map(|name| format!("did you mean \"{name}\"?")),
+    }
 }
 
 /// The name in DataFusion's words that a table is missing.
