@@ -205,6 +205,14 @@ async fn a_reader_reads_and_predicts_and_a_password_is_asked_for() {
         let error = reader.simple_query(sql).await.unwrap_err();
         assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{sql}: {error}");
     }
+    // A view predicts for whoever reads it, by a model that there is.
+    writer
+        .batch_execute(&format!(
+            "CREATE VIEW leaving AS PREDICT USING MODEL churn; CREATE VIEW asked AS {QUERY}"
+        ))
+        .await
+        .unwrap();
+    assert_eq!(reader.query("SELECT * FROM leaving", &[]).await.unwrap().len(), 40);
     // Whatever hides the change, it is refused; a text in a parameter stays a text.
     let target = served.shop.path().join("written.csv");
     for sql in [
@@ -213,6 +221,7 @@ async fn a_reader_reads_and_predicts_and_a_password_is_asked_for() {
         "SELECT 1 AS a INTO taken".to_owned(),
         "WITH x AS (SELECT 1 AS a) SELECT a INTO taken FROM x".to_owned(),
         "CREATE VIEW v AS SELECT 1 AS a".to_owned(),
+        "SELECT * FROM asked".to_owned(),
         "SET datafusion.runtime.memory_limit = '1M'".to_owned(),
     ] {
         let error = reader.simple_query(&sql).await.unwrap_err();

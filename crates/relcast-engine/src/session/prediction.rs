@@ -11,7 +11,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use relcast_query::{LabelPlan, TaskType};
 
-use super::resolve::Resolved;
+use super::resolve::{Asked, Resolved};
 use super::scan::PredictionScan;
 use super::watch::Watcher;
 use crate::engine::Engine;
@@ -44,6 +44,11 @@ impl Prediction {
         }
         let schema = Arc::new(schema(engine, &resolved, written));
         Ok(Self { engine: Arc::downgrade(engine), watcher, resolved, schema })
+    }
+
+    /// Whether a model is trained to answer, since none is named.
+    pub(super) fn trains(&self) -> bool {
+        matches!(self.resolved.asked, Asked::Quick(_))
     }
 
     /// How many of the first columns are the entity's key.

@@ -1,12 +1,13 @@
 //! SQL statements, with predictive queries as relations in them.
 
+use std::any::Any;
 use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DataFusionError, SchemaError, TableReference};
 use datafusion::datasource::listing::ListingTableUrl;
-use datafusion::datasource::provider_as_source;
+use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::logical_expr::{DdlStatement, LogicalPlan, LogicalPlanBuilder, Statement, WriteOp};
 use datafusion::prelude::DataFrame;
 use datafusion::sql::parser::{DFParserBuilder, Statement as ParsedStatement};
@@ -203,6 +204,11 @@ fn refuse_changes(plan: &LogicalPlan) -> Result<(), EngineError> {
     plan.apply_with_subqueries(|node| {
         changes |= match node {
             LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) => true,
+            // A predictive query in a view, maybe.
+            LogicalPlan::TableScan(scan) => source_as_provider(&scan.source).is_ok_and(|table| {
+                let prediction = (table.as_ref() as &dyn Any).downcast_ref::<Prediction>();
+                prediction.is_some_and(Prediction::trains)
+            }),
             // What all sessions share.
             LogicalPlan::Statement(Statement::SetVariable(set)) => {
                 set.variable.to_ascii_lowercase().starts_with("datafusion.runtime")
