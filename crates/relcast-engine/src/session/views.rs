@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use datafusion::catalog::{
@@ -20,11 +21,16 @@ use relcast_connect::Database;
 use relcast_query::ast::Name;
 use relcast_query::statement::{CreateView, Existing, Statement, prediction_name};
 use relcast_query::statements;
+use tokio::time::{Instant, timeout_at};
 
 use super::{Answer, Session, tables};
 use crate::error::EngineError;
 use crate::registry::Registry;
 use crate::views::ViewRecord;
+
+/// How long a session that opens waits for views to be planned: they may read a source that is slow to
+/// answer. Those that take longer are planned when they are read.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Plans of views by their names.
 type Views = HashMap<String, Arc<dyn TableProvider>>;
@@ -35,14 +41,15 @@ type Planning<'a> = Pin<Box<dyn Future<Output = Result<LogicalPlan, EngineError>
 /// Puts the views into the catalog of `database` for whoever reads it without a session: those that
 /// can be planned without one, which has to know predictive queries.
 pub(super) async fn open(registry: &Registry, database: &Database) -> Result<(), EngineError> {
-    let context = &database.context;
+    let (context, until) = (&database.context, Instant::now() + PATIENCE);
     for view in registry.views(&place(registry, database)).await? {
         let table = TableReference::bare(view.name.as_str());
         if context.table_exist(table.clone())? {
             continue;
         }
-        let plan = context.state().create_logical_plan(&view.sql).await;
-        if let Ok(LogicalPlan::Ddl(DdlStatement::CreateView(create))) = plan {
+        let state = context.state();
+        let planned = timeout_at(until, state.create_logical_plan(&view.sql)).await;
+        if let Ok(Ok(LogicalPlan::Ddl(DdlStatement::CreateView(create)))) = planned {
             let view = ViewTable::new(create.input.as_ref().clone(), Some(view.sql));
             context.register_table(table, Arc::new(view))?;
         }
@@ -161,16 +168,18 @@ impl Session {
 
     /// Puts those views into the catalog that are not there yet; tells of those that cannot be read.
     pub(super) async fn put_up_views(&self) -> Result<(), EngineError> {
+        let until = Instant::now() + PATIENCE;
         for view in self.views().await? {
             let table = TableReference::bare(view.name.as_str());
             if self.context.table_exist(table)? {
                 continue;
             }
-            let planned = self.view_plan(&view, &[]).await;
+            let planned = timeout_at(until, self.view_plan(&view, &[])).await;
             match planned {
                 // Another session may have put it up meanwhile, which is as good.
-                Ok(plan) => drop(self.put_up(view, plan)),
-                Err(error) => self.tell_broken(&error),
+                Ok(Ok(plan)) => drop(self.put_up(view, plan)),
+                Ok(Err(error)) => self.tell_broken(&error),
+                Err(_) => {}
             }
         }
         Ok(())
