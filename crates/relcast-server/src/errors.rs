@@ -95,6 +95,8 @@ fn code_of_message(message: &str) -> &'static str {
         "42809"
     } else if message.starts_with("no column") || message.contains("No field named") {
         "42703"
+    } else if message.contains(" has two columns ") {
+        "42701"
     } else if message.starts_with("parameter $") {
         "42P02"
     } else if message.starts_with("no row has") || message.starts_with("no such entity") {

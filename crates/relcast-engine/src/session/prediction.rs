@@ -46,6 +46,11 @@ impl Prediction {
         Ok(Self { engine: Arc::downgrade(engine), watcher, resolved, schema })
     }
 
+    /// Whether the rows go into a table or a file.
+    pub(super) fn is_written(&self) -> bool {
+        self.schema.field_with_name("run_id").is_ok()
+    }
+
     /// Whether a model is trained to answer, since none is named.
     pub(super) fn trains(&self) -> bool {
         matches!(self.resolved.asked, Asked::Quick(_))

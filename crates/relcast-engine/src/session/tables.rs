@@ -13,6 +13,7 @@ use datafusion::prelude::{ParquetReadOptions, SessionContext};
 use relcast_connect::{Database, Target};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::views::twice;
 use super::{Answer, Session};
 use crate::error::EngineError;
 use crate::home::Home;
@@ -67,6 +68,14 @@ impl Session {
         create: CreateMemoryTable,
     ) -> Result<Answer, EngineError> {
         let name = self.own_name(&create.name)?;
+        // The file would hold both, and give back one.
+        if let Some(column) = twice(&create.input) {
+            return Err(EngineError::Sql {
+                at: None,
+                message: format!("the table has two columns \"{column}\""),
+                hint: Some("give one of them another name with AS".to_owned()),
+            });
+        }
         if !self.may_create(&name, &create).await? {
             return Ok(Answer::done("CREATE TABLE"));
         }

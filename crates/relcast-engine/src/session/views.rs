@@ -302,7 +302,7 @@ impl Session {
 }
 
 /// The first column whose name another has too.
-fn twice(plan: &LogicalPlan) -> Option<String> {
+pub(super) fn twice(plan: &LogicalPlan) -> Option<String> {
     let mut met = HashSet::new();
     let found = plan.schema().fields().iter().find(|field| !met.insert(field.name()));
     found.map(|field| field.name().clone())
