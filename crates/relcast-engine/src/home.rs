@@ -9,10 +9,8 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use relcast_graph::META;
+use relcast_graph::{META, Stop};
 use xxhash_rust::xxh3::xxh3_64;
-
-use relcast_graph::Stop;
 
 use crate::error::EngineError;
 
