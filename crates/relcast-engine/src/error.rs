@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::error::DataFusionError;
+use relcast_graph::Stopped;
+use relcast_train::TrainError;
 
 /// An error of the engine: what is wrong, where, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -127,7 +129,7 @@ pub enum EngineError {
     Query(#[from] relcast_query::QueryError),
     /// A model could not be fitted, evaluated or used.
     #[error(transparent)]
-    Train(#[from] relcast_train::TrainError),
+    Train(TrainError),
     /// The query names entities of its own.
     #[error("FOR … = and FOR … IN choose whom to predict for; a model learns from all entities")]
     NamesEntities,
@@ -294,7 +296,7 @@ impl EngineError {
     /// Whether somebody stopped the work, and nothing went wrong.
     #[must_use]
     pub(crate) fn is_stop(&self) -> bool {
-        matches!(self, Self::Stopped | Self::Train(relcast_train::TrainError::Stopped))
+        matches!(self, Self::Stopped)
     }
 
     /// What is wrong, without its place, and what to do where that can be said.
@@ -422,6 +424,21 @@ fn split_place(text: &str) -> (String, Option<relcast_query::Place>) {
         Some(relcast_query::Place { line: line.parse().ok()?, column: column.parse().ok()? })
     });
     (message.to_owned(), place)
+}
+
+impl From<Stopped> for EngineError {
+    fn from(_: Stopped) -> Self {
+        Self::Stopped
+    }
+}
+
+impl From<TrainError> for EngineError {
+    fn from(error: TrainError) -> Self {
+        match error {
+            TrainError::Stopped(stopped) => stopped.into(),
+            other => Self::Train(other),
+        }
+    }
 }
 
 impl From<DataFusionError> for EngineError {

@@ -14,6 +14,7 @@ pub mod session;
 pub mod shop;
 mod sources;
 mod stored;
+mod views;
 pub mod work;
 
 pub use artefact::Artefact;

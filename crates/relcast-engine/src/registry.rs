@@ -54,6 +54,8 @@ pub struct NewVersion {
     pub schema_fingerprint: String,
     /// Identifies the data it was trained on.
     pub data_fingerprint: String,
+    /// The newest moment in the tables that its labels read, microseconds UTC.
+    pub data_until: i64,
     /// The seed of all randomness.
     pub seed: u64,
     /// The options as resolved.
@@ -77,6 +79,10 @@ pub struct ModelVersion {
     pub schema_fingerprint: String,
     /// Identifies the data it was trained on.
     pub data_fingerprint: String,
+    /// The newest moment in the tables that its labels read, microseconds UTC, where it is on record.
+    pub data_until: Option<i64>,
+    /// The version of relcast that trained it, where it is on record.
+    pub code_version: Option<String>,
     /// The seed of all randomness.
     pub seed: u64,
     /// The options as resolved.
@@ -406,8 +412,9 @@ impl Registry {
             Origin::Task(task) => (None, Some(task.as_str())),
         };
         let sql = "INSERT INTO versions (model, version, query, task, schema_fingerprint,
-                       data_fingerprint, seed, options, metrics, artefact, checksum, created_at)
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+                       data_fingerprint, data_until, code_version, seed, options, metrics, artefact,
+                       checksum, created_at)
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
         sqlx::query(sql)
             .bind(model)
             .bind(version)
@@ -415,6 +422,8 @@ impl Registry {
             .bind(task)
             .bind(&new.schema_fingerprint)
             .bind(&new.data_fingerprint)
+            .bind(new.data_until)
+            .bind(env!("CARGO_PKG_VERSION"))
             .bind(new.seed.cast_signed())
             .bind(new.options.to_string())
             .bind(new.metrics.to_string())
@@ -467,6 +476,8 @@ impl Registry {
             },
             schema_fingerprint: text("schema_fingerprint")?,
             data_fingerprint: text("data_fingerprint")?,
+            data_until: row.try_get("data_until").map_err(&failed)?,
+            code_version: row.try_get("code_version").map_err(&failed)?,
             seed: number("seed")?.cast_unsigned(),
             options: json("options")?,
             metrics: json("metrics")?,

@@ -4,7 +4,7 @@
 mod common;
 
 use common::Bench;
-use common::statements::{answer, floats, session, texts, wholes};
+use common::session::{answer, floats, session, texts, wholes};
 use relcast_engine::work::Question;
 use relcast_testkit::{DAY, Random, Table, date_micros};
 

@@ -18,6 +18,7 @@ fn version() -> NewVersion {
         origin: Origin::Query("PREDICT COUNT(orders.*, 0, 30) = 0 FOR EACH c.id".to_owned()),
         schema_fingerprint: "s".to_owned(),
         data_fingerprint: "d".to_owned(),
+        data_until: 1_700_000_000_000_000,
         seed: u64::MAX - 1,
         options: json!({"layers": 2}),
         metrics: json!({"test": {"auroc": 0.1, "f1": null}}),
@@ -61,10 +62,22 @@ async fn a_version_is_read_back_as_it_was_published() {
     let new = version();
     assert_eq!((found.model.as_str(), found.version, found.is_default), ("churn", 1, true));
     assert_eq!((&found.origin, found.seed), (&new.origin, new.seed));
+    assert_eq!(found.data_until, Some(new.data_until));
+    assert_eq!(found.code_version.as_deref(), Some(env!("CARGO_PKG_VERSION")));
     assert_eq!((&found.options, &found.metrics), (&new.options, &new.metrics));
     assert_eq!(found.artefact, directory.path().join("artifacts/churn/1"));
     assert!(found.created_at > 1_600_000_000_000_000);
     assert_eq!(registry.load_artefact(&found).unwrap(), artefact(1));
+}
+
+#[tokio::test]
+async fn a_version_of_an_older_relcast_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let registry = open(directory.path()).await;
+    publish(&registry, "churn", 1).await.unwrap();
+    run_sql(&registry, "UPDATE versions SET data_until = NULL, code_version = NULL").await;
+    let found = registry.find_version("churn", None).await.unwrap();
+    assert_eq!((found.data_until, found.code_version), (None, None));
 }
 
 #[tokio::test]

@@ -8,6 +8,14 @@ use crate::ast::{
 use crate::options::OptionValue;
 
 /// The query in the language that [`parse`](crate::parse) reads.
+impl PredictiveQuery {
+    /// The target alone, where it is written.
+    #[must_use]
+    pub fn target_text(&self) -> Option<String> {
+        self.target.as_ref().map(expression)
+    }
+}
+
 impl fmt::Display for PredictiveQuery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = "PREDICT".to_owned();

@@ -87,10 +87,18 @@ fn code(error: &EngineError) -> &'static str {
 }
 
 fn code_of_message(message: &str) -> &'static str {
-    if message.starts_with("no table") {
+    if message.starts_with("no table") || message.starts_with("no view") {
         "42P01"
+    } else if message.starts_with("view ") {
+        if message.ends_with("exists already") { "42P07" } else { "55000" }
+    } else if message.ends_with("is a view") {
+        "42809"
     } else if message.starts_with("no column") || message.contains("No field named") {
         "42703"
+    } else if message.contains(" has two columns ") {
+        "42701"
+    } else if message.starts_with("parameter $") {
+        "42P02"
     } else if message.starts_with("no row has") || message.starts_with("no such entity") {
         "P0002"
     } else {

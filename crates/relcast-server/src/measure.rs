@@ -147,6 +147,8 @@ fn kind(statement: &Statement) -> &'static str {
         | Statement::DescribeGraph => "show",
         Statement::DropModel { .. }
         | Statement::AlterModel { .. }
+        | Statement::CreateView(_)
+        | Statement::DropView { .. }
         | Statement::CreateSource { .. }
         | Statement::DropSource(_) => "define",
     }
@@ -171,6 +173,7 @@ mod tests {
             ("SHOW MODELS", "show"),
             ("SET a = 1", "session"),
             ("DROP MODEL m", "define"),
+            ("CREATE VIEW v AS SELECT 1", "define"),
         ] {
             let statement = relcast_query::statements(sql).unwrap().next().unwrap().unwrap();
             assert_eq!(kind(&statement), expected, "{sql}");

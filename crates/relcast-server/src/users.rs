@@ -54,6 +54,8 @@ fn reads_only(statement: &Statement) -> bool {
         | Statement::DropModel { .. }
         | Statement::AlterModel { .. }
         | Statement::RefreshModel(_)
+        | Statement::CreateView(_)
+        | Statement::DropView { .. }
         | Statement::CreateSource { .. }
         | Statement::DropSource(_) => false,
     }

@@ -107,7 +107,7 @@ pub struct Sql {
     #[command(flatten)]
     pub source: Source,
     /// The statements, with semicolons between
-    #[arg(short, long, value_name = "SQL", group = "statements")]
+    #[arg(short, long, value_name = "SQL", group = "statements", allow_hyphen_values = true)]
     pub command: Option<String>,
     /// A file with the statements
     #[arg(short, long, value_name = "FILE", group = "statements")]

@@ -1,5 +1,6 @@
 //! What is printed to stdout: text, JSON, rows.
 
+use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 
 use arrow::array::RecordBatch;
@@ -27,6 +28,11 @@ pub fn print(text: &str) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// Tells a person what is no result, on stderr; that nobody reads it is no failure.
+pub fn tell(text: &dyn Display) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Prints a value as JSON.

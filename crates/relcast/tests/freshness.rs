@@ -33,6 +33,12 @@ async fn answers_come_from_what_the_source_holds_now() {
     client.batch_execute(&served.create_model()).await.unwrap();
     assert_eq!(data_until(&client).await, "2021-12-11T10:00:00".parse().unwrap());
 
+    client
+        .batch_execute("CREATE VIEW latest AS SELECT max(ordered_at) AS moment FROM orders")
+        .await
+        .unwrap();
+    client.batch_execute(&format!("CREATE VIEW of_three AS {PREDICT}")).await.unwrap();
+
     // A newer order arrives.
     let orders = served.shop.path().join("orders.csv");
     let mut file = fs::OpenOptions::new().append(true).open(&orders).unwrap();
@@ -42,6 +48,13 @@ async fn answers_come_from_what_the_source_holds_now() {
     until("the newer order", async || data_until(&client).await == newer).await;
     let count = "SELECT count(*) FROM orders WHERE order_id = 9000";
     assert_eq!(client.query_one(count, &[]).await.unwrap().get::<_, i64>(0), 1);
+    // Views go on standing over it, in this session and in others.
+    for client in [&client, &served.connect().await] {
+        let latest = client.query_one("SELECT moment FROM latest", &[]).await.unwrap();
+        assert_eq!(latest.get::<_, NaiveDateTime>(0), newer);
+        let predicted = client.query_one("SELECT data_until FROM of_three", &[]).await.unwrap();
+        assert_eq!(predicted.get::<_, NaiveDateTime>(0), newer);
+    }
 
     // A column is gone: the model is refused, the rest goes on.
     let customers = served.shop.path().join("customers.csv");

@@ -70,8 +70,8 @@ impl Session {
         query: &PredictiveQuery,
     ) -> Result<Answer, EngineError> {
         let resolved = Resolved::new(&self.engine, query).await?;
-        let (engine, watcher) = (self.engine.clone(), self.watcher.clone());
-        let prediction = Arc::new(Prediction::new(engine, watcher, resolved, false)?);
+        let watcher = self.watcher.clone();
+        let prediction = Arc::new(Prediction::new(&self.engine, watcher, resolved, false)?);
         let plan = LogicalPlanBuilder::scan("prediction", provider_as_source(prediction), None)?
             .explain(false, true)?
             .build()?;

@@ -20,6 +20,7 @@ mod source_kind;
 mod sources;
 mod sql;
 mod tables;
+mod views;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -103,9 +104,9 @@ impl Answer {
     }
 }
 
-/// Makes known to `database` what the home folder adds to it: tables that SQL created over it, and
-/// attached sources. The SELECT of a model's labels may read them. Gives a warning for each source
-/// that cannot be read.
+/// Makes known to `database` what the home folder adds to it: tables and views that SQL created over
+/// it, and attached sources. The SELECT of a model's labels may read them. Gives a warning for each
+/// source that cannot be read.
 ///
 /// # Errors
 /// If the registry or a table of the home folder cannot be read.
@@ -114,14 +115,16 @@ pub async fn surround(
     database: &Database,
 ) -> Result<Vec<String>, EngineError> {
     tables::open(registry.home(), database).await?;
-    sources::attach(registry, database).await
+    let warnings = sources::attach(registry, database).await?;
+    views::open(registry, database).await?;
+    Ok(warnings)
 }
 
 impl Session {
     /// A session over `engine` that tells `watcher` what happens.
     ///
     /// # Errors
-    /// If the tables and sources of the home folder cannot be opened.
+    /// If the tables, sources and views of the home folder cannot be opened.
     pub async fn open(engine: Arc<Engine>, watcher: Arc<dyn Watcher>) -> Result<Self, EngineError> {
         let context = SessionContext::new_with_state(engine.database.context.state());
         registry_tables::register(&engine)?;
@@ -129,7 +132,10 @@ impl Session {
             watcher.notice(&warning);
         }
         let without_rules = without_rules(&context);
-        Ok(Self { engine, context, watcher, dialect: None, statement_memory: None, without_rules })
+        let session =
+            Self { engine, context, watcher, dialect: None, statement_memory: None, without_rules };
+        session.put_up_views().await?;
+        Ok(session)
     }
 
     /// The same session over another engine, such as one that has read the source again.
@@ -153,7 +159,13 @@ impl Session {
     #[must_use]
     pub fn fork(&self, watcher: Arc<dyn Watcher>) -> Self {
         let context = SessionContext::new_with_state(self.context.state());
-        Self { context, watcher, ..self.clone() }
+        Self { context, ..self.telling(watcher) }
+    }
+
+    /// The same session, with what is set in it, telling `watcher`.
+    #[must_use]
+    pub fn telling(&self, watcher: Arc<dyn Watcher>) -> Self {
+        Self { watcher, ..self.clone() }
     }
 
     /// The same session reading SQL by `dialect` where that can.
@@ -214,17 +226,24 @@ impl Session {
         };
         Ok(match statement {
             Statement::Sql(sql) => self.describe(sql).await?,
-            Statement::ExplainPredict { about: Explain::Analyze, .. } => {
-                text(&["plan_type", "plan"])
-            }
-            Statement::ExplainPredict { .. } | Statement::ExplainCreateModel(_) => text(&["plan"]),
+            Statement::ExplainPredict { about, query } => Description {
+                parameters: self.parameters_of(query).await?.into_iter().collect(),
+                ..text(match about {
+                    Explain::Analyze => &["plan_type", "plan"],
+                    Explain::Plan | Explain::Labels => &["plan"],
+                })
+            },
+            Statement::ExplainCreateModel(_) => text(&["plan"]),
             Statement::CreateModel(_)
             | Statement::RefreshModel(_)
             | Statement::EvaluateModel { .. } => Description::of(models::figure_fields()),
-            Statement::ExplainModel { entity: None, .. } => {
+            Statement::ExplainModel { prediction: None, .. } => {
                 Description::of(explain_model::importance_fields())
             }
-            Statement::ExplainModel { .. } => Description::of(explain_model::contribution_fields()),
+            Statement::ExplainModel { prediction: Some(query), .. } => Description {
+                parameters: self.parameters_of(query).await?.into_iter().collect(),
+                ..Description::of(explain_model::contribution_fields())
+            },
             Statement::CheckModel(_) => Description::of(check_model::check_fields()),
             Statement::DescribeModel(_) => text(&["property", "value"]),
             Statement::ShowModels | Statement::ShowLinks | Statement::DescribeGraph => {
@@ -284,6 +303,13 @@ impl Session {
         statement: &Statement,
         access: Access,
     ) -> Result<Answer, EngineError> {
+        if let Some(number) = statement.open_cutoff() {
+            return Err(EngineError::Sql {
+                at: None,
+                message: format!("parameter ${number} has no value"),
+                hint: Some("bind it, or write the time itself after AS OF".to_owned()),
+            });
+        }
         match statement {
             Statement::Sql(sql) => self.sql(sql, access).await,
             Statement::ExplainPredict { about: Explain::Plan, query } => {
@@ -300,8 +326,8 @@ impl Session {
             Statement::EvaluateModel { model, as_of, options } => {
                 self.evaluate_model(model, *as_of, options).await
             }
-            Statement::ExplainModel { model, entity } => {
-                self.explain_model(model, entity.as_ref()).await
+            Statement::ExplainModel { model, prediction } => {
+                self.explain_model(model, prediction.as_deref()).await
             }
             Statement::CheckModel(model) => self.check_model(model).await,
             Statement::ShowModels => self.show_models().await,
@@ -311,6 +337,8 @@ impl Session {
             Statement::RefreshModel(name) => self.refresh_model(name).await,
             Statement::ShowLinks => self.show_links().await,
             Statement::DescribeGraph => self.describe_graph().await,
+            Statement::CreateView(create) => self.create_view(create).await,
+            Statement::DropView { name, if_exists } => self.drop_view(name, *if_exists).await,
             Statement::CreateSource { name, kind, options } => {
                 self.create_source(name, kind, options).await
             }

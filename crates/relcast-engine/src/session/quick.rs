@@ -45,17 +45,17 @@ pub(super) async fn quick_model(
     let started = Instant::now();
     let (shared, question, told) = (engine.clone(), question.clone(), watcher.clone());
     let trained = name.clone();
-    let report = apart(async move |stop| {
+    let report = apart(async move || {
         let (registry, database, catalog) = (&shared.registry, &shared.database, &shared.catalog);
         let lock = loop {
             match lock_to_train(registry, &trained) {
                 // Whoever asked the same before trains it for both.
-                Err(EngineError::Locked { .. }) if !stop.is_cancelled() => {}
+                Err(EngineError::Locked { .. }) => {}
                 lock => break lock?,
             }
         };
         registry.refuse_existing(&trained).await?;
-        let mut watch = Watch { watcher: told, stop };
+        let mut watch = Watch(told);
         train(registry, database, catalog, &question, &set, &lock, &mut watch).await
     });
     let report = match report.await {

@@ -48,6 +48,8 @@ pub(super) struct PredictionScan {
     engine: Arc<Engine>,
     watcher: Arc<dyn Watcher>,
     resolved: Resolved,
+    /// Whether the rows are written, and the run goes on record, whatever columns of them are kept.
+    recorded: bool,
     /// Conditions over the key's columns.
     filters: Vec<Arc<dyn PhysicalExpr>>,
     limit: Option<usize>,
@@ -58,6 +60,7 @@ pub(super) struct PredictionScan {
 
 impl PredictionScan {
     pub(super) fn new(
+        engine: Arc<Engine>,
         prediction: &Prediction,
         projection: Option<&Vec<usize>>,
         filters: Vec<Arc<dyn PhysicalExpr>>,
@@ -74,9 +77,10 @@ impl PredictionScan {
             Boundedness::Bounded,
         );
         Ok(Self {
-            engine: prediction.engine.clone(),
+            engine,
             watcher: prediction.watcher.clone(),
             resolved: prediction.resolved.clone(),
+            recorded: prediction.is_written(),
             filters,
             limit,
             schema,
@@ -97,7 +101,7 @@ impl PredictionScan {
                     .await?
             }
         };
-        if !self.wants("run_id") {
+        if !self.recorded {
             return self.send_all(&model, 0, &figures, &output).await.map_err(Into::into);
         }
         let registry = self.engine.registry.clone();

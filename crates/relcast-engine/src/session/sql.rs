@@ -1,15 +1,14 @@
 //! SQL statements, with predictive queries as relations in them.
 
+use std::any::Any;
 use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{DataFusionError, TableReference};
+use datafusion::common::{Column, DataFusionError, SchemaError, TableReference};
 use datafusion::datasource::listing::ListingTableUrl;
-use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::{
-    DdlStatement, LogicalPlan, LogicalPlanBuilder, Statement, TableType, WriteOp,
-};
+use datafusion::datasource::{provider_as_source, source_as_provider};
+use datafusion::logical_expr::{DdlStatement, LogicalPlan, LogicalPlanBuilder, Statement, WriteOp};
 use datafusion::prelude::DataFrame;
 use datafusion::sql::parser::{DFParserBuilder, Statement as ParsedStatement};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
@@ -36,7 +35,7 @@ impl Session {
         }
         self.check_copies(&plan)?;
         if let LogicalPlan::Ddl(ddl) = &plan {
-            self.check_definition(ddl).await?;
+            check_definition(ddl)?;
         }
         let answer = match plan {
             LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(create)) => {
@@ -71,8 +70,8 @@ impl Session {
     /// it, so no rule of DataFusion's needs to look at it.
     async fn predict_alone(&self, query: &PredictiveQuery) -> Result<Answer, EngineError> {
         let resolved = Resolved::new(&self.engine, query).await?;
-        let (engine, watcher) = (self.engine.clone(), self.watcher.clone());
-        let prediction = Arc::new(Prediction::new(engine, watcher, resolved, false)?);
+        let watcher = self.watcher.clone();
+        let prediction = Arc::new(Prediction::new(&self.engine, watcher, resolved, false)?);
         let source = provider_as_source(prediction);
         let plan = LogicalPlanBuilder::scan("prediction", source, None)?.build()?;
         let rows = DataFrame::new(self.without_rules.clone(), plan);
@@ -81,56 +80,33 @@ impl Session {
 
     /// The logical plan of SQL; each predictive query is a scan in it.
     pub(crate) async fn plan(&self, sql: &Sql) -> Result<LogicalPlan, EngineError> {
+        self.plan_within(sql, &[]).await
+    }
+
+    /// The same of what the views `within` read, one for the other.
+    pub(super) async fn plan_within(
+        &self,
+        sql: &Sql,
+        within: &[String],
+    ) -> Result<LogicalPlan, EngineError> {
         let written = is_written(&sql.tokens);
         let mut predictions = Vec::with_capacity(sql.predictions.len());
         for query in &sql.predictions {
             let resolved = Resolved::new(&self.engine, query).await?;
-            let (engine, watcher) = (self.engine.clone(), self.watcher.clone());
-            predictions.push(Arc::new(Prediction::new(engine, watcher, resolved, written)?));
+            let watcher = self.watcher.clone();
+            predictions.push(Arc::new(Prediction::new(&self.engine, watcher, resolved, written)?));
         }
         let foreign = self.dialect.as_ref().filter(|_| predictions.is_empty());
         let statement = match foreign.and_then(|dialect| dialect.parse(&text_of(&sql.tokens))) {
             Some(statement) => ParsedStatement::Statement(Box::new(statement)),
             None => parse(&sql.tokens)?,
         };
-        let mut state = self.context.state();
+        let mut state = self.state_for(&statement, predictions.len(), within).await?;
         state.register_relation_planner(Arc::new(PredictionPlanner { predictions }))?;
         state
             .statement_to_plan(statement)
             .await
             .map_err(|error| self.with_place(error, &sql.tokens))
-    }
-
-    /// Refuses to define what is no table or view of the session's own: the catalog is the source's.
-    async fn check_definition(&self, ddl: &DdlStatement) -> Result<(), EngineError> {
-        let view = match ddl {
-            DdlStatement::CreateMemoryTable(_) | DdlStatement::DropTable(_) => return Ok(()),
-            DdlStatement::CreateView(create) => &create.name,
-            DdlStatement::DropView(drop) => &drop.name,
-            other => {
-                let hint = "CREATE TABLE … AS, CREATE VIEW and CREATE SOURCE bring tables";
-                return Err(EngineError::Sql {
-                    at: None,
-                    message: format!("{} is no statement of relcast", words(other.name())),
-                    hint: Some(hint.to_owned()),
-                });
-            }
-        };
-        match self.table_type(view).await? {
-            None | Some(TableType::View) => Ok(()),
-            Some(_) => Err(EngineError::TableExists { table: view.table().to_owned() }),
-        }
-    }
-
-    async fn table_type(&self, name: &TableReference) -> Result<Option<TableType>, EngineError> {
-        let state = self.context.state();
-        let names = &state.config_options().catalog;
-        let name = name.clone().resolve(&names.default_catalog, &names.default_schema);
-        let catalog = self.context.catalog(&name.catalog);
-        match catalog.and_then(|catalog| catalog.schema(&name.schema)) {
-            Some(schema) => Ok(schema.table_type(&name.table).await?),
-            None => Ok(None),
-        }
     }
 
     /// Refuses a COPY into the files that the tables are read from.
@@ -154,6 +130,11 @@ impl Session {
 
     /// An error of planning with the place of the name that it is about.
     fn with_place(&self, error: DataFusionError, tokens: &[TokenWithSpan]) -> EngineError {
+        if let DataFusionError::SchemaError(wrong, _) = error.find_root()
+            && let SchemaError::FieldNotFound { field, valid_fields } = wrong.as_ref()
+        {
+            return no_column(field, valid_fields, tokens);
+        }
         let span = error.diagnostic().and_then(|d| d.span);
         let at = span.map(|s| Place { line: s.start.line, column: s.start.column });
         let missing = missing_table(&error);
@@ -171,7 +152,9 @@ impl Session {
         }
     }
 
-    fn table_names(&self) -> Vec<String> {
+    /// The names of all tables and views, those of attached sources among them.
+    #[must_use]
+    pub fn table_names(&self) -> Vec<String> {
         let catalogs = self.context.catalog_names().into_iter();
         let catalogs = catalogs.filter_map(|name| self.context.catalog(&name));
         let schemas = catalogs.flat_map(|catalog| {
@@ -200,12 +183,32 @@ fn parse(tokens: &[TokenWithSpan]) -> Result<ParsedStatement, EngineError> {
     }
 }
 
+/// Refuses to define what is no table: the catalog is the source's, and views are statements of ours.
+fn check_definition(ddl: &DdlStatement) -> Result<(), EngineError> {
+    let what = match ddl {
+        DdlStatement::CreateMemoryTable(_) | DdlStatement::DropTable(_) => return Ok(()),
+        DdlStatement::CreateView(_) => "CREATE TEMPORARY VIEW".to_owned(),
+        other => words(other.name()),
+    };
+    let hint = "CREATE TABLE … AS, CREATE VIEW and CREATE SOURCE bring tables";
+    Err(EngineError::Sql {
+        at: None,
+        message: format!("{what} is no statement of relcast"),
+        hint: Some(hint.to_owned()),
+    })
+}
+
 /// Refuses a plan that changes anything, at whatever depth.
 fn refuse_changes(plan: &LogicalPlan) -> Result<(), EngineError> {
     let mut changes = false;
     plan.apply_with_subqueries(|node| {
         changes |= match node {
             LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) => true,
+            // A predictive query in a view, maybe.
+            LogicalPlan::TableScan(scan) => source_as_provider(&scan.source).is_ok_and(|table| {
+                let prediction = (table.as_ref() as &dyn Any).downcast_ref::<Prediction>();
+                prediction.is_some_and(Prediction::trains)
+            }),
             // What all sessions share.
             LogicalPlan::Statement(Statement::SetVariable(set)) => {
                 set.variable.to_ascii_lowercase().starts_with("datafusion.runtime")
@@ -261,11 +264,30 @@ fn is_written(tokens: &[TokenWithSpan]) -> bool {
         Token::Word(word) => Some(word.value.to_ascii_uppercase()),
         _ => None,
     });
-    let creates_view = tokens
-        .iter()
-        .take(5)
-        .any(|t| matches!(&t.token, Token::Word(word) if word.value.eq_ignore_ascii_case("VIEW")));
-    matches!(first.as_deref(), Some("CREATE" | "INSERT" | "COPY")) && !creates_view
+    matches!(first.as_deref(), Some("CREATE" | "INSERT" | "COPY"))
+}
+
+/// That there is no column `missing` among `there`, with its place among the tokens.
+fn no_column(missing: &Column, there: &[Column], tokens: &[TokenWithSpan]) -> EngineError {
+    let table = missing.relation.as_ref().map(TableReference::table);
+    let is = |token: &Token, name: &str| matches!(token, Token::Word(w) if w.value == name);
+    let stands = |at: &usize| {
+        let after_dot = *at > 1 && tokens[at - 1].token == Token::Period;
+        let of_table = |table| after_dot && is(&tokens[at - 2].token, table);
+        is(&tokens[*at].token, &missing.name) && table.map_or(!after_dot, of_table)
+    };
+    let start = (0..tokens.len()).find(stands).map(|at| tokens[at].span.start);
+    let of_table = |column: &&Column| {
+        table.is_none() || column.relation.as_ref().map(TableReference::table) == table
+    };
+    let names = there.iter().filter(of_table).map(|column| column.name.as_str());
+    let nearest = relcast_catalog::nearest(&missing.name, names);
+    let table = table.map(|table| format!(" in \"{table}\"")).unwrap_or_default();
+    EngineError::Sql {
+        at: start.map(|l| Place { line: l.line, column: l.column }),
+        message: format!("no column \"{}\"{table}", missing.name),
+        hint: nearest.map(|name| format!("did you mean \"{name}\"?")),
+    }
 }
 
 /// The name in DataFusion's words that a table is missing.

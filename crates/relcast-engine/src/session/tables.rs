@@ -13,6 +13,7 @@ use datafusion::prelude::{ParquetReadOptions, SessionContext};
 use relcast_connect::{Database, Target};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::views::twice;
 use super::{Answer, Session};
 use crate::error::EngineError;
 use crate::home::Home;
@@ -40,7 +41,7 @@ pub(super) async fn open(home: &Home, database: &Database) -> Result<(), EngineE
 }
 
 /// The folder of the tables that were created over `database`.
-fn folder(home: &Home, database: &Database) -> PathBuf {
+pub(super) fn folder(home: &Home, database: &Database) -> PathBuf {
     let place = database.directory.canonicalize();
     let place = place.unwrap_or_else(|_| database.directory.clone());
     let name = format!("{:016x}", xxh3_64(place.as_os_str().as_encoded_bytes()));
@@ -67,13 +68,21 @@ impl Session {
         create: CreateMemoryTable,
     ) -> Result<Answer, EngineError> {
         let name = self.own_name(&create.name)?;
-        if !self.may_create(&name, &create)? {
+        // The file would hold both, and give back one.
+        if let Some(column) = twice(&create.input) {
+            return Err(EngineError::Sql {
+                at: None,
+                message: format!("the table has two columns \"{column}\""),
+                hint: Some("give one of them another name with AS".to_owned()),
+            });
+        }
+        if !self.may_create(&name, &create).await? {
             return Ok(Answer::done("CREATE TABLE"));
         }
         let batches = self.computed(create.input.as_ref().clone()).await?;
         let _alone = self.lock_table(&name).await?;
         // Somebody else may have created it while the rows were computed.
-        if !self.may_create(&name, &create)? {
+        if !self.may_create(&name, &create).await? {
             return Ok(Answer::done("CREATE TABLE"));
         }
         let path = self.file(&name);
@@ -89,8 +98,14 @@ impl Session {
     }
 
     /// Whether the table is to be created: it is not there, or is to be replaced.
-    fn may_create(&self, name: &str, create: &CreateMemoryTable) -> Result<bool, EngineError> {
+    async fn may_create(
+        &self,
+        name: &str,
+        create: &CreateMemoryTable,
+    ) -> Result<bool, EngineError> {
         if !self.context.table_exist(TableReference::bare(name))? {
+            // Another process may have made a view of that name.
+            self.check_no_view(name).await?;
             return Ok(true);
         }
         if create.if_not_exists {
@@ -105,7 +120,7 @@ impl Session {
 
     /// `INSERT INTO t …`
     pub(super) async fn insert(&self, insert: DmlStatement) -> Result<Answer, EngineError> {
-        let name = self.created_name(&insert.table_name)?;
+        let name = self.changed_name(&insert.table_name).await?;
         let inserted = self.computed(insert.input.as_ref().clone()).await?;
         let rows = row_count(&inserted);
         let _alone = self.lock_table(&name).await?;
@@ -125,8 +140,8 @@ impl Session {
 
     /// `DROP TABLE t`: one that was created here, never one of the database.
     pub(super) async fn drop_table(&self, drop: &DropTable) -> Result<Answer, EngineError> {
-        let name = match self.created_name(&drop.name) {
-            Err(EngineError::ReadOnly { .. }) if !self.is_table(&drop.name) => {
+        let name = match self.changed_name(&drop.name).await {
+            Err(EngineError::ReadOnly { .. }) if !self.is_there(&drop.name) => {
                 if drop.if_exists {
                     return Ok(Answer::done("DROP TABLE"));
                 }
@@ -140,11 +155,12 @@ impl Session {
         if path.exists() {
             std::fs::remove_file(&path).map_err(EngineError::file("remove", &path))?;
         }
-        self.context.deregister_table(TableReference::bare(name))?;
+        self.context.deregister_table(TableReference::bare(name.as_str()))?;
+        self.tell_dependants(&name).await?;
         Ok(Answer::done("DROP TABLE"))
     }
 
-    fn is_table(&self, table: &TableReference) -> bool {
+    fn is_there(&self, table: &TableReference) -> bool {
         self.context.table_exist(table.clone()).is_ok_and(|there| there)
     }
 
@@ -191,6 +207,15 @@ impl Session {
         }
     }
 
+    /// The same for a statement that changes the table, which is not for views.
+    async fn changed_name(&self, table: &TableReference) -> Result<String, EngineError> {
+        let name = self.created_name(table);
+        if name.is_err() {
+            self.check_no_view(table.table()).await?;
+        }
+        name
+    }
+
     fn file(&self, name: &str) -> PathBuf {
         self.folder().join(format!("{name}.parquet"))
     }
@@ -200,7 +225,7 @@ impl Session {
     }
 
     /// The name of a table of the session's own schema; it is also the name of a file.
-    fn own_name(&self, table: &TableReference) -> Result<String, EngineError> {
+    pub(super) fn own_name(&self, table: &TableReference) -> Result<String, EngineError> {
         let name = table.table().to_owned();
         let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | ' ');
         let fits = !name.is_empty() && name.len() <= 200 && name.chars().all(plain);

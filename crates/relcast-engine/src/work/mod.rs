@@ -15,7 +15,7 @@ pub use budget::ResolvedBudget;
 pub use check::{CheckLine, CheckedKind, Side, check};
 pub use columns::Shown;
 pub(crate) use columns::{EMBEDDING, Scores, prediction_column, prediction_fields};
-pub use evaluate::{EvaluationReport, evaluate, evaluate_as_of};
+pub use evaluate::{EvaluationReport, evaluate};
 pub use predict::{PredictAt, predict, predict_into};
 pub use prepare::{Prepared, Question, fit_options};
 pub(crate) use prepare::{closed_until, known_until};

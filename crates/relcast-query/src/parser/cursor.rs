@@ -26,6 +26,8 @@ pub(super) struct Cursor<'a> {
     next: usize,
     depth: usize,
     arithmetic: usize,
+    /// Where the first parameter stood whose value is given.
+    given: Option<Place>,
 }
 
 impl<'a> Cursor<'a> {
@@ -42,7 +44,7 @@ impl<'a> Cursor<'a> {
         let tokens: Vec<_> =
             tokens.into_iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).collect();
         refuse_far_parameters(&tokens)?;
-        Ok(Self { sql, tokens, next: 0, depth: 0, arithmetic: 0 })
+        Ok(Self { sql, tokens, next: 0, depth: 0, arithmetic: 0, given: None })
     }
 
     /// Puts values in the place of the parameters that they are for.
@@ -56,12 +58,26 @@ impl<'a> Cursor<'a> {
             match given(&token) {
                 Some(value) => {
                     let span = token.span;
+                    self.given = self.given.or(Some(place(span.start)));
                     tokens.extend(value_tokens(value).map(|token| TokenWithSpan { token, span }));
                 }
                 None => tokens.push(token),
             }
         }
         self.tokens = tokens;
+    }
+
+    /// Where the first parameter stood whose value is given, if there is one.
+    pub(super) fn given(&self) -> Option<Place> {
+        self.given
+    }
+
+    /// Where the first parameter of the statement stands, whether or not its value is given.
+    pub(super) fn parameter(&self) -> Option<Place> {
+        let rest = self.tokens.iter().skip(self.next);
+        let mut statement = rest.take_while(|t| t.token != Token::SemiColon);
+        let open = statement.find(|t| matches!(t.token, Token::Placeholder(_)));
+        self.given.or(open.map(|t| place(t.span.start)))
     }
 
     /// Where the next token starts; at the end, just behind the last token.

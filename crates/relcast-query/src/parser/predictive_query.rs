@@ -27,13 +27,7 @@ pub(super) fn predictive_query(cursor: &mut Cursor<'_>) -> Result<PredictiveQuer
         if model.is_some() && !cursor.sees(&["FOR"]) { None } else { Some(for_clause(cursor)?) };
     let filter = cursor.eat_words(&["WHERE"]).then(|| condition(cursor)).transpose()?;
     let assuming = cursor.eat_words(&["ASSUMING"]).then(|| condition(cursor)).transpose()?;
-    let (mut as_of, mut as_of_parameter) = (None, None);
-    if cursor.eat_words(&["AS", "OF"]) {
-        as_of_parameter = parameter(cursor);
-        if as_of_parameter.is_none() {
-            as_of = Some(moment(cursor)?);
-        }
-    }
+    let (as_of, as_of_parameter) = cutoff(cursor)?;
     if model.is_none() {
         model = model_clause(cursor)?;
     }
@@ -170,6 +164,17 @@ pub(super) fn list_to_parenthesis<T>(
     }
     cursor.expect(&Token::RParen, "\",\" or \")\"")?;
     Ok(items)
+}
+
+/// `[AS OF …]`: the moment, or the number of the parameter that gives it.
+pub(super) fn cutoff(cursor: &mut Cursor<'_>) -> Result<(Option<i64>, Option<usize>), QueryError> {
+    if !cursor.eat_words(&["AS", "OF"]) {
+        return Ok((None, None));
+    }
+    match parameter(cursor) {
+        Some(number) => Ok((None, Some(number))),
+        None => Ok((Some(moment(cursor)?), None)),
+    }
 }
 
 /// Steps over a parameter if it comes next, and gives its number.

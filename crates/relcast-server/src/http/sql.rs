@@ -119,10 +119,6 @@ fn read(text: &str, values: &[Literal]) -> Result<Statement, HttpError> {
         let error = HttpError::new("42601", "a request is one statement");
         return Err(error.with_hint("send the others in requests of their own"));
     }
-    if let Some(number) = open_cutoff(&statement) {
-        let error = HttpError::new("42P02", format!("parameter ${number} has no value"));
-        return Err(error.with_hint("give its value in parameters"));
-    }
     let first = match &statement {
         Statement::Sql(sql) => sql.first_words(1).pop(),
         _ => None,
@@ -135,16 +131,6 @@ fn read(text: &str, values: &[Literal]) -> Result<Statement, HttpError> {
             Err(error.with_hint("connect by the protocol of Postgres for a session"))
         }
     }
-}
-
-/// The parameter of a cutoff that got no value: without it another moment would be predicted at.
-fn open_cutoff(statement: &Statement) -> Option<usize> {
-    let queries = match statement {
-        Statement::Sql(sql) => sql.predictions.as_slice(),
-        Statement::ExplainPredict { query, .. } => std::slice::from_ref(query.as_ref()),
-        _ => &[],
-    };
-    queries.iter().find_map(|query| query.as_of_parameter)
 }
 
 #[cfg(test)]
@@ -161,9 +147,6 @@ mod tests {
         assert_eq!(code("SELECT 1; nonsense"), "42601");
         assert_eq!(code("SET a = 1"), "0A000");
         assert_eq!(code("BEGIN"), "0A000");
-        assert_eq!(code("PREDICT USING MODEL m AS OF $1"), "42P02");
-        let cutoff = [Literal::Text("2020-01-31".to_owned())];
-        assert!(read("PREDICT USING MODEL m AS OF $1", &cutoff).is_ok());
         let error = read("SHOW LINKS;\nSELCT 1", &[]).unwrap_err();
         assert_eq!(error.told.code, "42601");
         assert_eq!(read(" SELCT 1", &[]).unwrap_err().told.position, Some(2));

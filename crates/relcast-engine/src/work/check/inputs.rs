@@ -8,10 +8,11 @@ use arrow::datatypes::{Float64Type, Int64Type};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::SessionContext;
 use relcast_catalog::{KnownFrom, Schema, TableId, known_relation, quoted};
+use relcast_graph::Stop;
 use relcast_train::features::ColumnPlan;
 use relcast_train::model::sample_plan;
 
-use super::{CheckLine, CheckedKind, Side, go_on};
+use super::{CheckLine, CheckedKind, Side};
 use crate::error::EngineError;
 use crate::stored::StoredModel;
 
@@ -28,14 +29,13 @@ pub(super) async fn check(
     context: &SessionContext,
     model: &StoredModel,
     newest: i64,
-    stopped: &dyn Fn() -> bool,
 ) -> Result<Vec<CheckLine>, EngineError> {
     let until = model.cutoffs.train.last().copied().unwrap_or(model.cutoffs.val_timestamp);
     let context = one_partition(context);
     let mut lines = Vec::new();
     for table in tables(model)? {
         for column in columns(model, table) {
-            go_on(stopped)?;
+            Stop::current().check()?;
             let name = &model.schema.table(table).name;
             let line = CheckLine::new(CheckedKind::Input, name, &column.name);
             if model.schema.table(table).known_from == KnownFrom::Static {

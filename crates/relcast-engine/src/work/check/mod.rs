@@ -106,23 +106,17 @@ impl CheckLine {
 }
 
 /// Compares what `model` was trained on with what has come since: the columns it reads in the order
-/// of its tables, then its scores, then the labels. Ends with an error soon after `stopped` says so.
+/// of its tables, then its scores, then the labels.
 ///
 /// # Errors
 /// If the tables cannot be read, a batch fails, or it was stopped.
 pub async fn check(
     engine: &Engine,
     model: &Arc<StoredModel>,
-    stopped: &dyn Fn() -> bool,
 ) -> Result<Vec<CheckLine>, EngineError> {
     let newest = engine.newest_time(model).await?;
-    let mut lines = inputs::check(&engine.database.context, model, newest, stopped).await?;
-    lines.push(outputs::check_scores(engine, model, newest, stopped).await?);
+    let mut lines = inputs::check(&engine.database.context, model, newest).await?;
+    lines.push(outputs::check_scores(engine, model, newest).await?);
     lines.push(outputs::check_labels(engine, model, newest).await?);
     Ok(lines)
-}
-
-/// An error once nobody waits any more.
-fn go_on(stopped: &dyn Fn() -> bool) -> Result<(), EngineError> {
-    if stopped() { Err(EngineError::Stopped) } else { Ok(()) }
 }

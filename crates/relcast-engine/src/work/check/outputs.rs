@@ -11,7 +11,7 @@ use relcast_train::drift::{counts, edges};
 use relcast_train::evaluate::top_classes;
 use relcast_train::examples::Task;
 
-use super::{CheckLine, CheckedKind, Side, go_on};
+use super::{CheckLine, CheckedKind, Side};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::stored::StoredModel;
@@ -26,13 +26,11 @@ pub(super) async fn check_scores(
     engine: &Engine,
     model: &Arc<StoredModel>,
     newest: i64,
-    stopped: &dyn Fn() -> bool,
 ) -> Result<CheckLine, EngineError> {
     let (then, now) = match chosen_at(&model.cutoffs) {
-        Some(cutoff) => (
-            scores(engine, model, cutoff, stopped).await?,
-            scores(engine, model, newest, stopped).await?,
-        ),
+        Some(cutoff) => {
+            (scores(engine, model, cutoff).await?, scores(engine, model, newest).await?)
+        }
         None => (Vec::new(), Vec::new()),
     };
     let plan = model.question.plan(&model.schema, &model.set)?;
@@ -69,12 +67,9 @@ async fn scores(
     engine: &Engine,
     model: &Arc<StoredModel>,
     cutoff: i64,
-    stopped: &dyn Fn() -> bool,
 ) -> Result<Vec<f64>, EngineError> {
-    go_on(stopped)?;
     let scorer = engine.scorer(model, cutoff).await?;
     let entities = scorer.prepared.plan.entities(&engine.database.context, cutoff).await?;
-    go_on(stopped)?;
     let (predicted, there) = scorer.predict(&some_of(&entities)?, cutoff)?;
     let values = match &model.plan.fit.task {
         Task::Multiclass { classes } => top_classes(&predicted, classes.len())
