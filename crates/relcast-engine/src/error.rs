@@ -218,6 +218,18 @@ pub enum EngineError {
     /// The statement changes something, and whoever asks may only read.
     #[error("you may read and predict, but not train, write or drop")]
     Forbidden,
+    /// A file or folder that the statement may not name.
+    #[error("\"{what}\" is in no folder that clients of this server may name")]
+    OutOfReach {
+        /// What was named.
+        what: String,
+    },
+    /// A setting of the whole process, which no session of a server may change.
+    #[error("{name} is for all sessions of the server")]
+    SharedSetting {
+        /// Its name.
+        name: String,
+    },
     /// Nobody waits for the result any more.
     #[error("the statement was stopped")]
     Stopped,
@@ -280,6 +292,12 @@ impl EngineError {
             }
             Self::TaskModel { .. } => {
                 "write PREDICT USING MODEL … FOR …, and filter its rows with SQL around it"
+            }
+            Self::OutOfReach { .. } => {
+                "COPY … TO STDOUT sends the rows to you; relcast serve --files DIR names a folder for clients"
+            }
+            Self::SharedSetting { .. } => {
+                "say it where the server starts, such as --statement-memory"
             }
             Self::Sql { .. }
             | Self::NotYet { .. }

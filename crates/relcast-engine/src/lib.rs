@@ -24,6 +24,6 @@ pub use json_rows::{Row, rows_as_json};
 pub use registry::{ModelVersion, NewVersion, Origin, Registry};
 pub use runs::{Run, RunId, RunKind};
 pub use session::{
-    Access, Answer, Description, Dialect, LogWatcher, Session, Watcher, surround, worked_off,
+    Access, Answer, Description, Dialect, LogWatcher, Reach, Session, Watcher, surround, worked_off,
 };
 pub use stored::StoredModel;

@@ -73,7 +73,9 @@ fn code(error: &EngineError) -> &'static str {
         EngineError::Memory(_) => "53200",
         EngineError::NotYet { .. } => "0A000",
         EngineError::Stopped => "57014",
-        EngineError::Forbidden => "42501",
+        EngineError::Forbidden
+        | EngineError::OutOfReach { .. }
+        | EngineError::SharedSetting { .. } => "42501",
         EngineError::Locked { .. } => "55P03",
         EngineError::SchemaChanged { .. } => "55000",
         EngineError::ModelName { .. } => "42602",

@@ -16,7 +16,7 @@ use pgwire::api::{ConnectionManager, PgWireServerHandlers};
 use pgwire::error::ErrorInfo;
 use pgwire::messages::PgWireBackendMessage;
 use pgwire::tokio::{TlsAcceptor, process_socket};
-use relcast_engine::{EngineError, Session};
+use relcast_engine::{EngineError, Reach, Session};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
@@ -54,6 +54,8 @@ pub struct ServeOptions {
     /// Bytes that the SQL of one statement may take for sorting, joining and grouping; as many as
     /// there are if not said.
     pub statement_memory: Option<usize>,
+    /// Folders whose files statements may name.
+    pub files: Arc<[PathBuf]>,
 }
 
 /// Why a server cannot serve.
@@ -223,7 +225,8 @@ impl Server {
         let session = Session::open(self.live.engine(), Arc::new(watcher)).await?;
         let session = session
             .with_dialect(Arc::new(PostgresDialect::new()))
-            .with_statement_memory(self.options.statement_memory);
+            .with_statement_memory(self.options.statement_memory)
+            .with_reach(Reach::Folders(self.options.files.clone()));
         let settings = Arc::new(Settings::new(self.options.statement_timeout));
         let session = Arc::new(LiveSession::new(self.live.clone(), session));
         let preparer = Preparer { session: session.clone(), settings: settings.clone() };

@@ -200,6 +200,7 @@ async fn a_reader_reads_and_predicts_and_a_password_is_asked_for() {
         "WITH x AS (SELECT 1 AS a) SELECT a INTO taken FROM x".to_owned(),
         "CREATE VIEW v AS SELECT 1 AS a".to_owned(),
         "SET datafusion.runtime.memory_limit = '1M'".to_owned(),
+        "SET datafusion.execution.target_partitions = 1000".to_owned(),
     ] {
         let error = reader.simple_query(&sql).await.unwrap_err();
         assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{sql}: {error}");
@@ -216,6 +217,45 @@ async fn a_reader_reads_and_predicts_and_a_password_is_asked_for() {
     drop(copied);
     for who in ["user=ana password=wrong", "user=eve password=robs", "user=ana"] {
         assert!(served.connect_as(who).await.is_err(), "{who}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_name_the_files_of_named_folders_alone() {
+    let shop = shop();
+    std::fs::create_dir(shop.path().join("clients")).unwrap();
+    let served = Served::over(shop, &["--files", "clients"]);
+    let client = served.connect().await;
+    client.batch_execute("COPY customers TO 'clients/customers.csv'").await.unwrap();
+    let create = "CREATE SOURCE again TYPE folder OPTIONS (path 'clients')";
+    client.batch_execute(create).await.unwrap();
+    let rows = client.query_one("SELECT count(*) FROM again.customers", &[]).await.unwrap();
+    assert_eq!(rows.get::<_, i64>(0), 40);
+    let written = served.shop.path().join("out").join("written.csv");
+    let refused = [
+        format!("COPY (SELECT 1 AS a) TO '{}'", written.display()),
+        "COPY (SELECT 1 AS a) TO 'clients/../out/written.csv'".to_owned(),
+        "EXPLAIN ANALYZE COPY (SELECT 1 AS a) TO 'out/written.csv'".to_owned(),
+        "CREATE SOURCE s TYPE folder OPTIONS (path '/')".to_owned(),
+        "CREATE SOURCE s TYPE sqlite OPTIONS (path '.relcast/registry.db')".to_owned(),
+    ];
+    for sql in &refused {
+        let error = client.simple_query(sql).await.unwrap_err();
+        let error = error.as_db_error().unwrap_or_else(|| panic!("{sql}: {error}"));
+        assert_eq!(error.code(), &SqlState::INSUFFICIENT_PRIVILEGE, "{sql}: {error}");
+        let hint = error.hint().unwrap_or_default();
+        assert!(hint.contains("TO STDOUT") && hint.contains("--files"), "{sql}: {hint}");
+    }
+    assert!(!written.exists());
+    let set = "SET datafusion.runtime.memory_limit = '1M'";
+    let error = client.simple_query(set).await.unwrap_err();
+    assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{error}");
+
+    let served = Served::start(&[]);
+    let client = served.connect().await;
+    for sql in ["COPY customers TO 'out/customers.csv'", create] {
+        let error = client.simple_query(sql).await.unwrap_err();
+        assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{sql}: {error}");
     }
 }
 

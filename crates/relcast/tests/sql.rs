@@ -178,7 +178,7 @@ fn every_statement_answers_as_written_over_the_wire() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     each_file(|file| {
         let mut runner = Runner::new(|| async {
-            let served = Served::start(&[]);
+            let served = Served::start(&["--files", "."]);
             let client = served.connect().await;
             Ok(OverTheWire { client, _served: served })
         });

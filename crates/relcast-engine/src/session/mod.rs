@@ -13,6 +13,7 @@ mod models;
 mod planner;
 mod prediction;
 mod quick;
+mod reach;
 mod registry_tables;
 mod resolve;
 mod scan;
@@ -37,6 +38,7 @@ use relcast_query::statement::{Explain, Sql, Statement};
 use resolve::Resolved;
 
 pub use apart::worked_off;
+pub use reach::Reach;
 pub use watch::{LogWatcher, Watcher};
 
 use crate::engine::Engine;
@@ -51,6 +53,7 @@ pub struct Session {
     watcher: Arc<dyn Watcher>,
     dialect: Option<Arc<dyn Dialect>>,
     statement_memory: Option<usize>,
+    reach: Reach,
     /// For plans that no rule could make better.
     without_rules: SessionState,
 }
@@ -129,7 +132,15 @@ impl Session {
             watcher.notice(&warning);
         }
         let without_rules = without_rules(&context);
-        Ok(Self { engine, context, watcher, dialect: None, statement_memory: None, without_rules })
+        Ok(Self {
+            engine,
+            context,
+            watcher,
+            dialect: None,
+            statement_memory: None,
+            reach: Reach::default(),
+            without_rules,
+        })
     }
 
     /// The same session over another engine, such as one that has read the source again.
@@ -145,7 +156,8 @@ impl Session {
             .build();
         let context = SessionContext::new_with_state(state);
         let (dialect, statement_memory) = (self.dialect.clone(), self.statement_memory);
-        Ok(Self { context, dialect, statement_memory, ..session })
+        let reach = self.reach.clone();
+        Ok(Self { context, dialect, statement_memory, reach, ..session })
     }
 
     /// A session of its own over the same tables, with today's settings, that tells `watcher`.
@@ -167,6 +179,12 @@ impl Session {
     #[must_use]
     pub fn with_statement_memory(self, bytes: Option<usize>) -> Self {
         Self { statement_memory: bytes, ..self }
+    }
+
+    /// The same session, whose statements touch beside the database what is in `reach`.
+    #[must_use]
+    pub fn with_reach(self, reach: Reach) -> Self {
+        Self { reach, ..self }
     }
 
     /// A context for one statement, with a memory of its own where that is bounded.

@@ -35,8 +35,10 @@ impl Session {
             refuse_changes(&plan)?;
         }
         self.check_copies(&plan)?;
-        if let LogicalPlan::Ddl(ddl) = &plan {
-            self.check_definition(ddl).await?;
+        match &plan {
+            LogicalPlan::Ddl(ddl) => self.check_definition(ddl).await?,
+            LogicalPlan::Statement(statement) => self.reach.check_setting(statement)?,
+            _ => {}
         }
         let answer = match plan {
             LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(create)) => {
@@ -133,7 +135,7 @@ impl Session {
         }
     }
 
-    /// Refuses a COPY into the files that the tables are read from.
+    /// Refuses a COPY into the files that the tables are read from, or out of reach.
     fn check_copies(&self, plan: &LogicalPlan) -> Result<(), EngineError> {
         let mut written = Vec::new();
         plan.apply(|node| {
@@ -142,12 +144,16 @@ impl Session {
             }
             Ok(TreeNodeRecursion::Continue)
         })?;
-        for url in written {
-            let url = ListingTableUrl::parse(url)?;
+        for place in written {
+            let url = ListingTableUrl::parse(&place)?;
             let path: &str = url.prefix().as_ref();
-            if url.scheme() == "file" {
-                self.engine.database.check_path_apart(&Path::new("/").join(path))?;
+            if url.scheme() != "file" {
+                self.reach.check_place(&place)?;
+                continue;
             }
+            let path = Path::new("/").join(path);
+            self.engine.database.check_path_apart(&path)?;
+            self.reach.check_path(&path, self.engine.registry.home().path())?;
         }
         Ok(())
     }
@@ -206,10 +212,8 @@ fn refuse_changes(plan: &LogicalPlan) -> Result<(), EngineError> {
     plan.apply_with_subqueries(|node| {
         changes |= match node {
             LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) => true,
-            // What all sessions share.
-            LogicalPlan::Statement(Statement::SetVariable(set)) => {
-                set.variable.to_ascii_lowercase().starts_with("datafusion.runtime")
-            }
+            // How statements are run, which is not for readers to say.
+            LogicalPlan::Statement(Statement::SetVariable(_) | Statement::ResetVariable(_)) => true,
             _ => false,
         };
         Ok(TreeNodeRecursion::Continue)
@@ -236,6 +240,8 @@ fn written(token: &Token) -> String {
         | Token::SingleQuotedRawStringLiteral(text)
         | Token::DoubleQuotedRawStringLiteral(text) => quoted(text, "'"),
         Token::DollarQuotedString(text) => quoted(&text.value, "'"),
+        Token::HexStringLiteral(text) => format!("X{}", quoted(text, "'")),
+        Token::SingleQuotedByteStringLiteral(text) => format!("B{}", quoted(text, "'")),
         Token::DoubleQuotedString(text) => quoted(text, "\""),
         Token::Word(word) if word.quote_style.is_some() => quoted(&word.value, "\""),
         Token::Whitespace(_) => String::new(),
