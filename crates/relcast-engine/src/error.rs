@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::error::DataFusionError;
+use relcast_connect::redacted;
 
 /// An error of the engine: what is wrong, where, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -315,9 +316,15 @@ impl EngineError {
         matches!(self, Self::Stopped | Self::Train(relcast_train::TrainError::Stopped))
     }
 
-    /// What is wrong, without its place, and what to do where that can be said.
+    /// What is wrong, without its place, and what to do where that can be said; with no password
+    /// that the statement or a library's message may hold.
     #[must_use]
     pub fn told(&self) -> (String, Option<String>) {
+        let (message, hint) = self.split();
+        (redacted(&message), hint.map(|hint| redacted(&hint)))
+    }
+
+    fn split(&self) -> (String, Option<String>) {
         if let Self::Sql { message, hint, .. } = self {
             return (message.clone(), hint.clone());
         }
@@ -483,5 +490,17 @@ mod tests {
             "Cannot cast string '1'; DROP MODEL churn; --' to value of Int64 type".to_owned();
         let error = EngineError::Sql { at: None, message: message.clone(), hint: None };
         assert_eq!(error.told(), (message, None));
+    }
+
+    #[test]
+    fn no_password_is_told() {
+        let error = EngineError::Sql {
+            at: None,
+            message: "no object store for postgres://ana:s3cret@h/d".to_owned(),
+            hint: Some("password=s3cret is not taken".to_owned()),
+        };
+        let (message, hint) = error.told();
+        assert_eq!(message, "no object store for postgres://ana:***@h/d");
+        assert_eq!(hint.as_deref(), Some("password=*** is not taken"));
     }
 }

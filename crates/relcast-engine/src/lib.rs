@@ -22,6 +22,7 @@ pub use error::{EngineError, split_hint};
 pub use home::{Home, ModelLock, check_model_name};
 pub use json_rows::{Row, rows_as_json};
 pub use registry::{ModelVersion, NewVersion, Origin, Registry};
+pub use relcast_connect::redacted;
 pub use runs::{Run, RunId, RunKind};
 pub use session::{
     Access, Answer, Description, Dialect, LogWatcher, Reach, Session, Watcher, surround, worked_off,

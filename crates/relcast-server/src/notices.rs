@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::response::NoticeResponse;
-use relcast_engine::Watcher;
+use relcast_engine::{Watcher, redacted};
 use relcast_train::fit::EpochReport;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -32,7 +32,7 @@ impl Notices {
 
 impl Watcher for Notices {
     fn notice(&self, text: &str) {
-        self.tell(text.to_owned());
+        self.tell(redacted(text));
     }
 
     fn step(&self, epoch: usize, done: usize, total: usize, loss: f64) {

@@ -96,6 +96,7 @@ impl Terminal {
 
 impl Watcher for Terminal {
     fn notice(&self, text: &str) {
+        let text = relcast_connect::redacted(text);
         self.with_bar(|bar| bar.bar.suspend(|| eprintln!("notice: {text}")));
     }
 
