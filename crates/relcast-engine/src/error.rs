@@ -7,6 +7,8 @@ use std::sync::Arc;
 use datafusion::error::DataFusionError;
 use relcast_connect::redacted;
 
+use crate::sqlstate;
+
 /// An error of the engine: what is wrong, where, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -173,6 +175,18 @@ pub enum EngineError {
         /// What to do, such as the nearest name.
         hint: Option<String>,
     },
+    /// SQL that DataFusion refused or failed to run.
+    #[error("{}{message}{}", at.map(|at| format!("{at}: ")).unwrap_or_default(), hint.as_ref().map(|h| format!("; {h}")).unwrap_or_default())]
+    Failed {
+        /// The SQLSTATE of what lies at its bottom.
+        state: &'static str,
+        /// Where in the statement, if it can be said.
+        at: Option<relcast_query::Place>,
+        /// What is wrong.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
     /// A statement needs more memory than it may take.
     #[error("the statement needs more memory than it may take: {0}")]
     Memory(String),
@@ -301,6 +315,7 @@ impl EngineError {
                 "say it where the server starts, such as --statement-memory"
             }
             Self::Sql { .. }
+            | Self::Failed { .. }
             | Self::NotYet { .. }
             | Self::Stopped
             | Self::Forbidden
@@ -325,7 +340,7 @@ impl EngineError {
     }
 
     fn split(&self) -> (String, Option<String>) {
-        if let Self::Sql { message, hint, .. } = self {
+        if let Self::Sql { message, hint, .. } | Self::Failed { message, hint, .. } = self {
             return (message.clone(), hint.clone());
         }
         let text = self.to_string();
@@ -362,23 +377,28 @@ impl EngineError {
         if let DataFusionError::ResourcesExhausted(message) = error.find_root() {
             return Self::Memory(message.lines().next().unwrap_or_default().to_owned());
         }
+        let state = sqlstate::of_datafusion(&error);
         let text = error.strip_backtrace();
         let text = text.split("\n\nbacktrace").next().unwrap_or_default().to_owned();
         if let Some(file) = file_gone(&text) {
-            return Self::Sql {
+            return Self::Failed {
+                state: sqlstate::IO,
                 at: None,
                 message: format!("the file {file} of a table is gone"),
                 hint: Some("put it back, or open the database anew without it".to_owned()),
             };
         }
         let (message, at) = split_place(&text);
-        Self::Sql { at, message, hint: None }
+        Self::Failed { state, at, message, hint: None }
     }
 
     /// The same error with its place in the statement, where it has none yet.
     pub(crate) fn at(self, place: Option<relcast_query::Place>) -> Self {
         match self {
             Self::Sql { at: None, message, hint } => Self::Sql { at: place, message, hint },
+            Self::Failed { state, at: None, message, hint } => {
+                Self::Failed { state, at: place, message, hint }
+            }
             other => other,
         }
     }
@@ -387,7 +407,7 @@ impl EngineError {
     #[must_use]
     pub fn place(&self) -> Option<relcast_query::Place> {
         match self {
-            Self::Sql { at, .. } => *at,
+            Self::Sql { at, .. } | Self::Failed { at, .. } => *at,
             Self::Query(error) => error.place(),
             _ => None,
         }

@@ -13,6 +13,7 @@ mod runs;
 pub mod session;
 pub mod shop;
 mod sources;
+mod sqlstate;
 mod stored;
 pub mod work;
 

@@ -79,6 +79,13 @@ async fn an_error_has_its_code_its_place_and_a_hint_and_the_session_goes_on() {
             Some("orders"),
         ),
         ("PREDICT USING MODEL nothing", SqlState::UNDEFINED_OBJECT, None, None),
+        ("SELECT nothing FROM customers", SqlState::UNDEFINED_COLUMN, None, None),
+        (
+            "CREATE MODEL m FOR customers.customer_id AS (SELECT * FROM nothing) WITH (horizon = '1 day')",
+            SqlState::UNDEFINED_TABLE,
+            Some(60),
+            None,
+        ),
         ("DROP TABLE customers", SqlState::READ_ONLY_SQL_TRANSACTION, None, Some("INSERT")),
         ("CHECK MODEL nothing", SqlState::UNDEFINED_OBJECT, None, None),
         ("EXPLAIN MODEL nothing", SqlState::UNDEFINED_OBJECT, None, None),
@@ -103,6 +110,15 @@ async fn an_error_has_its_code_its_place_and_a_hint_and_the_session_goes_on() {
                 assert!(error.hint().unwrap_or_default().contains(hint), "{sql}: {error:?}");
             }
         }
+    }
+    for (sql, code) in [
+        ("SELECT 1 / (customer_id - customer_id) FROM customers", SqlState::DIVISION_BY_ZERO),
+        ("SELECT CAST(name AS INT) FROM customers", SqlState::INVALID_TEXT_REPRESENTATION),
+        ("SELECT nothing(1)", SqlState::UNDEFINED_FUNCTION),
+        ("CREATE MODEL m AS PREDICT", SqlState::SYNTAX_ERROR),
+    ] {
+        let error = client.simple_query(sql).await.unwrap_err();
+        assert_eq!(error.code(), Some(&code), "{sql}: {error}");
     }
     assert_eq!(client.query_one("SELECT 1 + 1", &[]).await.unwrap().get::<_, i64>(0), 2);
 }
