@@ -311,6 +311,11 @@ fn a_target_among_the_tables_is_refused_and_changes_none() {
         let message = error(&relcast(shop.path(), &["sql", "--db", ".", "-c", copy]), 1);
         assert!(message.contains("the tables are read from ."), "{message}");
     }
+    for (place, why) in [("/dev/null", "it is a device"), ("/proc/self/x.csv", "can't write")] {
+        let copy = format!("COPY customers TO '{place}' STORED AS CSV");
+        let message = error(&relcast(shop.path(), &["sql", "--db", ".", "-c", &copy]), 1);
+        assert!(message.contains(why), "{message}");
+    }
     assert_eq!(fs::read_to_string(shop.path().join("orders.csv")).unwrap(), before);
     assert!(["new.parquet", "new.csv"].iter().all(|new| !shop.path().join(new).exists()));
     // Nothing was added to the schema: the model is as good as ever.

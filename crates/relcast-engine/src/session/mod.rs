@@ -6,6 +6,7 @@
 
 mod apart;
 mod check_model;
+mod copy;
 mod explain;
 mod explain_model;
 mod labels;
@@ -214,8 +215,13 @@ impl Session {
         for query in &sql.predictions {
             parameters.extend(self.parameters_of(query).await?);
         }
-        let silent =
-            matches!(plan, LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Statement(_));
+        let silent = matches!(
+            plan,
+            LogicalPlan::Ddl(_)
+                | LogicalPlan::Dml(_)
+                | LogicalPlan::Copy(_)
+                | LogicalPlan::Statement(_)
+        );
         let schema = Arc::new(plan.schema().as_arrow().clone());
         let schema = if silent { Arc::new(ArrowSchema::empty()) } else { schema };
         Ok(Description { schema, parameters })

@@ -1,11 +1,9 @@
 //! SQL statements, with predictive queries as relations in them.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, TableReference};
-use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{
     DdlStatement, LogicalPlan, LogicalPlanBuilder, Statement, TableType, WriteOp,
@@ -19,7 +17,7 @@ use relcast_query::{Place, PredictiveQuery};
 use super::planner::PredictionPlanner;
 use super::prediction::Prediction;
 use super::resolve::Resolved;
-use super::{Access, Answer, Session};
+use super::{Access, Answer, Session, copy};
 use crate::error::EngineError;
 
 /// Nesting that the SQL parser follows.
@@ -51,6 +49,7 @@ impl Session {
             LogicalPlan::Dml(dml) => {
                 return Err(EngineError::ReadOnly { table: dml.table_name.table().to_owned() });
             }
+            LogicalPlan::Copy(copy) => return self.copy_to(&copy).await,
             plan => {
                 let tag = tag_of(&plan);
                 let silent = matches!(plan, LogicalPlan::Ddl(_) | LogicalPlan::Statement(_));
@@ -95,6 +94,7 @@ impl Session {
             Some(statement) => ParsedStatement::Statement(Box::new(statement)),
             None => parse(&sql.tokens)?,
         };
+        copy::check(&statement)?;
         let mut state = self.context.state();
         state.register_relation_planner(Arc::new(PredictionPlanner { predictions }))?;
         state
@@ -135,7 +135,8 @@ impl Session {
         }
     }
 
-    /// Refuses a COPY into the files that the tables are read from, or out of reach.
+    /// Refuses a COPY into the files that the tables are read from, or out of reach, and one that
+    /// would run beneath another statement.
     fn check_copies(&self, plan: &LogicalPlan) -> Result<(), EngineError> {
         let mut written = Vec::new();
         plan.apply(|node| {
@@ -144,16 +145,20 @@ impl Session {
             }
             Ok(TreeNodeRecursion::Continue)
         })?;
-        for place in written {
-            let url = ListingTableUrl::parse(&place)?;
-            let path: &str = url.prefix().as_ref();
-            if url.scheme() != "file" {
-                self.reach.check_place(&place)?;
-                continue;
+        for place in &written {
+            if !copy::is_file(place) {
+                self.reach.check_place(place)?;
             }
-            let path = Path::new("/").join(path);
+            let path = copy::file_of(place)?;
             self.engine.database.check_path_apart(&path)?;
             self.reach.check_path(&path, self.engine.registry.home().path())?;
+        }
+        if !written.is_empty() && matches!(plan, LogicalPlan::Analyze(_)) {
+            return Err(EngineError::Sql {
+                at: None,
+                message: "EXPLAIN ANALYZE would run the COPY".to_owned(),
+                hint: Some("EXPLAIN ANALYZE its query alone".to_owned()),
+            });
         }
         Ok(())
     }
@@ -284,7 +289,6 @@ fn missing_table(error: &DataFusionError) -> Option<String> {
 fn tag_of(plan: &LogicalPlan) -> String {
     match plan {
         LogicalPlan::Ddl(ddl) => words(ddl.name()),
-        LogicalPlan::Copy(_) => "COPY".to_owned(),
         LogicalPlan::Statement(Statement::SetVariable(_)) => "SET".to_owned(),
         LogicalPlan::Statement(statement) => words(statement.name()),
         LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) => "EXPLAIN".to_owned(),
