@@ -239,6 +239,14 @@ pub enum EngineError {
         /// What was named.
         what: String,
     },
+    /// A file or folder that people name, and that lies in the home folder.
+    #[error("{} lies in the home folder {}, which relcast keeps for itself", what.display(), home.display())]
+    InHome {
+        /// What was named.
+        what: PathBuf,
+        /// The home folder.
+        home: PathBuf,
+    },
     /// A setting of the whole process, which no session of a server may change.
     #[error("{name} is for all sessions of the server")]
     SharedSetting {
@@ -311,6 +319,7 @@ impl EngineError {
             Self::OutOfReach { .. } => {
                 "COPY … TO STDOUT sends the rows to you; relcast serve --files DIR names a folder for clients"
             }
+            Self::InHome { .. } => "name a place in another folder",
             Self::SharedSetting { .. } => {
                 "say it where the server starts, such as --statement-memory"
             }

@@ -78,6 +78,7 @@ fn code(error: &EngineError) -> &'static str {
         EngineError::Stopped => "57014",
         EngineError::Forbidden
         | EngineError::OutOfReach { .. }
+        | EngineError::InHome { .. }
         | EngineError::SharedSetting { .. } => "42501",
         EngineError::Locked { .. } => "55P03",
         EngineError::SchemaChanged { .. } => "55000",

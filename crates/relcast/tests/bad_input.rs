@@ -322,6 +322,28 @@ fn a_target_among_the_tables_is_refused_and_changes_none() {
     stdout(&relcast(shop.path(), &["predict", "--db", ".", "--model", "m"]));
 }
 
+#[test]
+fn no_command_writes_into_the_home_folder() {
+    let shop = shop();
+    stdout(&train(shop.path()));
+    std::os::unix::fs::symlink(".relcast/registry.db", shop.path().join("link.db")).unwrap();
+    let model = ["--db", ".", "--model", "m"];
+    let query = ["--db", ".", "--query", QUERY, "--split", "val"];
+    for command in [
+        [&["predict"][..], &model, &["--into", "sqlite://.relcast/registry.db#t"]],
+        [&["predict"][..], &model, &["--into", "sqlite://link.db#t"]],
+        [&["predict"][..], &model, &["--into", ".relcast/p.csv"]],
+        [&["labels"][..], &query, &["-o", "sqlite://.relcast/registry.db#t"]],
+        [&["sql"][..], &["--db", "."], &["-c", "COPY customers TO '.relcast/p.csv'"]],
+    ] {
+        let command = command.concat();
+        let message = error(&relcast(shop.path(), &command), 1);
+        assert!(message.contains("lies in the home folder .relcast"), "{command:?}: {message}");
+    }
+    // What the registry holds is as it was.
+    stdout(&relcast(shop.path(), &[&["predict"][..], &model].concat()));
+}
+
 /// A small disk, mounted on a folder until it is dropped.
 struct SmallDisk(std::path::PathBuf);
 

@@ -134,7 +134,7 @@ impl Session {
         self.check_name(name)?;
         let registry = &self.engine.registry;
         if let Some(path) = kind.path() {
-            self.reach.check_path(path, registry.home().path())?;
+            self.check_place(path)?;
         }
         let (kind_name, options) = (kind.name(), kind.options());
         let (has_password, is_shared) = (kind.has_password(), kind.is_shared());

@@ -1,5 +1,6 @@
 //! SQL statements, with predictive queries as relations in them.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -19,6 +20,7 @@ use super::prediction::Prediction;
 use super::resolve::Resolved;
 use super::{Access, Answer, Session, copy};
 use crate::error::EngineError;
+use crate::outside::check_outside_home;
 
 /// Nesting that the SQL parser follows.
 const DEEPEST: usize = 200;
@@ -151,7 +153,7 @@ impl Session {
             }
             let path = copy::file_of(place)?;
             self.engine.database.check_path_apart(&path)?;
-            self.reach.check_path(&path, self.engine.registry.home().path())?;
+            self.check_place(&path)?;
         }
         if !written.is_empty() && matches!(plan, LogicalPlan::Analyze(_)) {
             return Err(EngineError::Sql {
@@ -161,6 +163,12 @@ impl Session {
             });
         }
         Ok(())
+    }
+
+    /// Refuses a file or folder that statements of this session may not name.
+    pub(super) fn check_place(&self, path: &Path) -> Result<(), EngineError> {
+        self.reach.check_path(path)?;
+        check_outside_home(self.engine.registry.home().path(), path)
     }
 
     /// An error of planning with the place of the name that it is about.
