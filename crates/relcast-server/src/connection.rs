@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow_pg::datatypes::{arrow_schema_to_pg_fields, encode_recordbatch};
 use async_trait::async_trait;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::DataFrame;
+use futures::stream::BoxStream;
 use futures::{Sink, SinkExt, StreamExt, future, stream};
 use pgwire::api::portal::{Format, Portal};
 use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
@@ -113,10 +113,18 @@ impl Connection {
             client.send(message(line)).await?;
         }
         Ok(match response? {
-            Response::Query(rows) => {
+            Response::CopyOut(mut copy) => {
+                let rows = std::mem::replace(copy.data_stream(), Box::pin(stream::empty()));
+                // Sent while the protocol still watches over the statement.
+                *copy.data_stream() = rows_until(rows, one, deadline, None);
+                Response::CopyOut(copy)
+            }
+            Response::Query(mut response) => {
                 let handle = client.session_extensions().get::<Arc<ConnectionHandle>>();
                 let handle = handle.map(|handle| handle.as_ref().clone());
-                Response::Query(until_sent(rows, one, deadline, handle))
+                let rows = std::mem::replace(response.data_rows(), Box::pin(stream::empty()));
+                *response.data_rows() = rows_until(rows, one, deadline, handle);
+                Response::Query(response)
             }
             other => other,
         })
@@ -138,11 +146,13 @@ impl Connection {
                 let session = self.session.get().await.map_err(|e| of_engine(&e, text))?;
                 let answer =
                     session.run_as(&inner, access).await.map_err(|e| of_engine(&e, text))?;
-                let batches = match answer.rows {
-                    Some(rows) => collect(rows).await.map_err(|e| of_engine(&e, text))?,
-                    None => Vec::new(),
+                let Some(rows) = answer.rows else {
+                    return Err(plain(
+                        "0A000",
+                        "COPY … TO STDOUT is for statements that give rows",
+                    ));
                 };
-                return copy::response(&batches, copy_format).map(Response::CopyOut);
+                return copy::response(rows, copy_format, text).await.map(Response::CopyOut);
             }
         }
         let session = self.session.get().await.map_err(|e| of_engine(&e, text))?;
@@ -162,15 +172,6 @@ fn tag(text: &str) -> Tag {
         }
         _ => Tag::new(text),
     }
-}
-
-async fn collect(rows: DataFrame) -> Result<Vec<RecordBatch>, EngineError> {
-    let empty = RecordBatch::new_empty(rows.schema().inner().clone());
-    let mut batches = rows.collect().await?;
-    if batches.is_empty() {
-        batches.push(empty);
-    }
-    Ok(batches)
 }
 
 /// Rows as they are computed; the first are waited for, so that what fails at once fails here.
@@ -206,32 +207,29 @@ async fn rows_response(
 
 /// The rows, with the statement counted as running until all are sent or nobody wants more. They end
 /// with an error once the time is up or the client cancels.
-fn until_sent(
-    mut response: QueryResponse,
+fn rows_until<T: Send + 'static>(
+    rows: BoxStream<'static, PgWireResult<T>>,
     one: OneRuns,
     deadline: Option<Instant>,
     handle: Option<Arc<ConnectionHandle>>,
-) -> QueryResponse {
-    let rows = std::mem::replace(response.data_rows(), Box::pin(stream::empty()));
+) -> BoxStream<'static, PgWireResult<T>> {
     let stop = Box::pin(async move {
         tokio::select! {
             () = cancelled(handle) => PgWireError::QueryCanceled,
             () = passed(deadline) => timed_out(),
         }
     });
-    *response.data_rows() =
-        Box::pin(stream::unfold((rows, Some(stop)), move |(mut rows, stop)| {
-            let _sending = &one;
-            async move {
-                let mut stop = stop?;
-                tokio::select! {
-                    biased;
-                    error = &mut stop => Some((Err(error), (rows, None))),
-                    row = rows.next() => row.map(|row| (row, (rows, Some(stop)))),
-                }
+    Box::pin(stream::unfold((rows, Some(stop)), move |(mut rows, stop)| {
+        let _sending = &one;
+        async move {
+            let mut stop = stop?;
+            tokio::select! {
+                biased;
+                error = &mut stop => Some((Err(error), (rows, None))),
+                row = rows.next() => row.map(|row| (row, (rows, Some(stop)))),
             }
-        }));
-    response
+        }
+    }))
 }
 
 /// Ends when the client cancels what it is being sent: the protocol's own watch over the statement
@@ -290,7 +288,14 @@ impl SimpleQueryHandler for Connection {
         let all = statements(query).map_err(|error| of_query(error, query))?;
         let all = all.collect::<Result<Vec<_>, _>>().map_err(|error| of_query(error, query))?;
         for statement in all {
-            responses.push(self.answer(client, &statement, query, &Format::UnifiedText).await?);
+            let answer = self.answer(client, &statement, query, &Format::UnifiedText).await?;
+            let is_first = responses.is_empty();
+            let response = match answer {
+                Response::CopyOut(copy) if is_first => copy::send(client, copy).await?,
+                Response::CopyOut(copy) => copy::gathered(copy).await?,
+                other => other,
+            };
+            responses.push(response);
         }
         if responses.is_empty() {
             responses.push(Response::EmptyQuery);
@@ -326,6 +331,9 @@ impl ExtendedQueryHandler for Connection {
         let Some(statement) = read.next() else { return Ok(Response::EmptyQuery) };
         let statement = statement.map_err(|error| of_query(error, text))?;
         drop(read);
-        self.answer(client, &statement, text, &portal.result_column_format).await
+        match self.answer(client, &statement, text, &portal.result_column_format).await? {
+            Response::CopyOut(copy) => copy::send(client, copy).await,
+            other => Ok(other),
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use chrono::NaiveDateTime;
 use common::served::Served;
 use common::{QUERY, shop};
-use futures::TryStreamExt;
+use futures::{TryStream, TryStreamExt};
 use tokio_postgres::NoTls;
 use tokio_postgres::error::{ErrorPosition, SqlState};
 use tokio_postgres::types::Type;
@@ -172,6 +172,9 @@ async fn rows_that_flow_end_with_the_time_or_when_they_are_cancelled() {
     let error = client.query_raw(many, Vec::<i64>::new()).await.unwrap();
     let error = drained(error).await.unwrap_err();
     assert_eq!(error.code(), Some(&SqlState::QUERY_CANCELED), "{error}");
+    let copied = client.copy_out(&format!("COPY ({many}) TO STDOUT")).await.unwrap();
+    let error = drained(copied).await.unwrap_err();
+    assert_eq!(error.code(), Some(&SqlState::QUERY_CANCELED), "{error}");
 
     client.batch_execute("SET statement_timeout = 0").await.unwrap();
     let token = client.cancel_token();
@@ -187,8 +190,28 @@ async fn rows_that_flow_end_with_the_time_or_when_they_are_cancelled() {
 }
 
 /// Reads all rows.
-async fn drained(rows: tokio_postgres::RowStream) -> Result<usize, tokio_postgres::Error> {
+async fn drained<T>(
+    rows: impl TryStream<Ok = T, Error = tokio_postgres::Error>,
+) -> Result<usize, tokio_postgres::Error> {
     rows.try_fold(0, |count, _| async move { Ok(count + 1) }).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_fails_on_its_way_is_an_error_like_any_other() {
+    let served = Served::start(&[]);
+    let client = served.connect().await;
+    let copy = "COPY (SELECT 10 / (90000 - value) FROM generate_series(1, 100000)) TO STDOUT";
+    let error = match client.copy_out(copy).await {
+        Ok(rows) => drained(rows).await.unwrap_err(),
+        Err(error) => error,
+    };
+    assert_eq!(error.code(), Some(&SqlState::DIVISION_BY_ZERO), "{error}");
+    assert_eq!(client.query_one("SELECT 1", &[]).await.unwrap().get::<_, i64>(0), 1);
+    // What stands before a copy is sent before it.
+    let shown = psql(&served, &["-At", "-c", "SELECT 7; COPY (SELECT 8) TO STDOUT"]);
+    if let Some(shown) = shown {
+        assert_eq!(shown, "7\n8\n");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
