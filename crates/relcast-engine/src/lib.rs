@@ -22,7 +22,7 @@ pub use artefact::Artefact;
 pub use engine::Engine;
 pub use error::{EngineError, split_hint};
 pub use home::{Home, ModelLock, check_model_name};
-pub use json_rows::{Row, rows_as_json};
+pub use json_rows::{Row, repeated_column, rows_as_json};
 pub use outside::check_outside_home;
 pub use registry::{ModelVersion, NewVersion, Origin, Registry};
 pub use relcast_connect::redacted;
