@@ -26,11 +26,14 @@ use tokio::time::Instant;
 use crate::copy;
 use crate::errors::{of_engine, of_query, plain};
 use crate::live::LiveSession;
-use crate::measure::{Counted, Protocol};
-use crate::notices::message;
+use crate::measure::{Counted, Protocol, changes};
+use crate::notices::{message, warning};
 use crate::prepared::{Prepared, Preparer, values};
 use crate::settings::{Asked, Settings};
 use crate::users::Users;
+
+/// There are no transactions, and whoever rolls back is told.
+const KEPT: &str = "there are no transactions: what was changed since BEGIN stays";
 
 /// The session of a client.
 pub(crate) struct Connection {
@@ -112,6 +115,9 @@ impl Connection {
         while let Ok(line) = notices.try_recv() {
             client.send(message(line)).await?;
         }
+        if response.is_ok() && self.keeps_what_is_rolled_back(statement) {
+            client.send(warning("25P01", KEPT)).await?;
+        }
         Ok(match response? {
             Response::CopyOut(mut copy) => {
                 let rows = std::mem::replace(copy.data_stream(), Box::pin(stream::empty()));
@@ -130,6 +136,27 @@ impl Connection {
         })
     }
 
+    /// Whether `statement`, which is done, would have taken back what was changed since BEGIN.
+    fn keeps_what_is_rolled_back(&self, statement: &Statement) -> bool {
+        let asked = match statement {
+            Statement::Sql(sql) => self.settings.read(sql),
+            _ => None,
+        };
+        let changed = self.settings.has_changed();
+        match asked {
+            Some(Asked::Begin) => self.settings.begin(),
+            Some(Asked::Commit) => self.settings.end(),
+            Some(Asked::Rollback) => {
+                self.settings.end();
+                return changed;
+            }
+            Some(Asked::Done("ROLLBACK")) => return changed,
+            None if changes(statement) => self.settings.note_change(),
+            _ => {}
+        }
+        false
+    }
+
     async fn run(
         &self,
         statement: &Statement,
@@ -139,7 +166,7 @@ impl Connection {
     ) -> PgWireResult<Response> {
         if let Statement::Sql(sql) = statement {
             if let Some(asked) = self.settings.read(sql) {
-                return of_session(asked, format);
+                return of_session(&self.settings, asked, format);
             }
             if let Some((inner, copy_format)) = copy::to_stdout(sql) {
                 let inner = Statement::Sql(inner);
@@ -254,12 +281,20 @@ fn timed_out() -> PgWireError {
     plain("57014", "canceling statement due to statement timeout")
 }
 
-fn of_session(asked: Asked, format: &Format) -> PgWireResult<Response> {
+fn of_session(settings: &Settings, asked: Asked, format: &Format) -> PgWireResult<Response> {
     Ok(match asked {
         Asked::Begin => Response::TransactionStart(Tag::new("BEGIN")),
         Asked::Commit => Response::TransactionEnd(Tag::new("COMMIT")),
         Asked::Rollback => Response::TransactionEnd(Tag::new("ROLLBACK")),
         Asked::Done(name) => Response::Execution(Tag::new(name)),
+        Asked::Set(name, setting, value) => {
+            settings.set(setting, value)?;
+            Response::Execution(Tag::new(name))
+        }
+        Asked::ResetAll(name) => {
+            settings.reset();
+            Response::Execution(Tag::new(name))
+        }
         Asked::Show(name, value) => {
             let format = if format.is_binary(0) { FieldFormat::Binary } else { FieldFormat::Text };
             let field = FieldInfo::new(name, None, None, Type::TEXT, format);

@@ -50,10 +50,19 @@ impl Watcher for Notices {
 
 /// A line as a message of the protocol.
 pub(crate) fn message(text: String) -> PgWireBackendMessage {
+    notice("NOTICE", "00000", text)
+}
+
+/// A warning with its SQLSTATE.
+pub(crate) fn warning(code: &str, text: &str) -> PgWireBackendMessage {
+    notice("WARNING", code, text.to_owned())
+}
+
+fn notice(severity: &str, code: &str, text: String) -> PgWireBackendMessage {
     let fields = vec![
-        (b'S', "NOTICE".to_owned()),
-        (b'V', "NOTICE".to_owned()),
-        (b'C', "00000".to_owned()),
+        (b'S', severity.to_owned()),
+        (b'V', severity.to_owned()),
+        (b'C', code.to_owned()),
         (b'M', text),
     ];
     PgWireBackendMessage::NoticeResponse(NoticeResponse::new(fields))

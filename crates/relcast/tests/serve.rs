@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use chrono::NaiveDateTime;
 use common::served::Served;
 use common::{QUERY, shop};
-use futures::{TryStream, TryStreamExt};
-use tokio_postgres::NoTls;
+use futures::{StreamExt, TryStream, TryStreamExt};
 use tokio_postgres::error::{ErrorPosition, SqlState};
 use tokio_postgres::types::Type;
+use tokio_postgres::{AsyncMessage, NoTls};
 
 fn at(text: &str) -> NaiveDateTime {
     text.parse().unwrap()
@@ -161,6 +161,36 @@ async fn a_statement_may_take_so_long_and_no_longer() {
     client.batch_execute("SET statement_timeout = 0").await.unwrap();
     let shown = client.query_one("SHOW statement_timeout", &[]).await.unwrap();
     assert_eq!(shown.get::<_, &str>(0), "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_does_not_do_it_does_not_say() {
+    let served = Served::start(&["--statement-timeout", "30s"]);
+    let config = format!("host=127.0.0.1 port={} dbname=relcast user=ana", served.port);
+    let (client, mut connection) = tokio_postgres::connect(&config, NoTls).await.unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    tokio::spawn(async move {
+        let mut messages = futures::stream::poll_fn(move |now| connection.poll_message(now));
+        while let Some(Ok(message)) = messages.next().await {
+            if let AsyncMessage::Notice(notice) = message {
+                let _ = tell.send(notice);
+            }
+        }
+    });
+    client.batch_execute("BEGIN; SELECT 1").await.unwrap();
+    drained(client.copy_out("COPY (SELECT 1) TO STDOUT").await.unwrap()).await.unwrap();
+    client.batch_execute("ROLLBACK").await.unwrap();
+    assert!(told.recv_timeout(Duration::from_millis(200)).is_err());
+    client.batch_execute("BEGIN; CREATE TABLE kept AS SELECT 1 AS a; ROLLBACK").await.unwrap();
+    let notice = told.recv_timeout(Duration::from_secs(5)).unwrap();
+    assert_eq!((notice.severity(), notice.code().code()), ("WARNING", "25P01"));
+    assert_eq!(client.query("SELECT a FROM kept", &[]).await.unwrap().len(), 1);
+
+    let error = client.batch_execute("SET statement_timeout = 'soon'").await.unwrap_err();
+    assert_eq!(error.code(), Some(&SqlState::INVALID_PARAMETER_VALUE), "{error}");
+    client.batch_execute("SET statement_timeout = 5000; RESET statement_timeout").await.unwrap();
+    let shown = client.query_one("SHOW statement_timeout", &[]).await.unwrap();
+    assert_eq!(shown.get::<_, &str>(0), "30000");
 }
 
 #[tokio::test(flavor = "multi_thread")]
