@@ -311,6 +311,10 @@ fn a_target_among_the_tables_is_refused_and_changes_none() {
         let message = error(&relcast(shop.path(), &["sql", "--db", ".", "-c", copy]), 1);
         assert!(message.contains("the tables are read from ."), "{message}");
     }
+    let twice = "SELECT a.customer_id, b.customer_id FROM customers a, customers b LIMIT 1";
+    let json = ["sql", "--db", ".", "--format", "json", "-c", twice];
+    let message = error(&relcast(shop.path(), &json), 1);
+    assert!(message.contains("two columns have the name \"customer_id\""), "{message}");
     for (place, why) in [("/dev/null", "it is a device"), ("/proc/self/x.csv", "can't write")] {
         let copy = format!("COPY customers TO '{place}' STORED AS CSV");
         let message = error(&relcast(shop.path(), &["sql", "--db", ".", "-c", &copy]), 1);

@@ -12,6 +12,7 @@ use relcast_connect::{CsvOptions, FileWriter, Target};
 
 use super::{Answer, Session};
 use crate::error::EngineError;
+use crate::json_rows::repeated_column;
 
 /// What a file is written as.
 enum Form {
@@ -53,14 +54,22 @@ impl Session {
         Ok(Answer::done(&format!("COPY {count}")))
     }
 
-    /// The rows of `input` as they are computed.
+    /// The rows of `input` as they are computed, for a file: each column has a name of its own.
     pub(super) async fn stream(
         &self,
         input: LogicalPlan,
     ) -> Result<SendableRecordBatchStream, EngineError> {
         let frame = self.statement_context().execute_logical_plan(input).await;
         let rows = frame.map_err(EngineError::of_datafusion)?.execute_stream().await;
-        rows.map_err(EngineError::of_datafusion)
+        let rows = rows.map_err(EngineError::of_datafusion)?;
+        match repeated_column(&rows.schema()) {
+            None => Ok(rows),
+            Some(name) => Err(EngineError::Sql {
+                at: None,
+                message: format!("two columns have the name \"{name}\""),
+                hint: Some("rename one with AS".to_owned()),
+            }),
+        }
     }
 }
 

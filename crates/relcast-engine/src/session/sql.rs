@@ -298,6 +298,7 @@ fn tag_of(plan: &LogicalPlan) -> String {
     match plan {
         LogicalPlan::Ddl(ddl) => words(ddl.name()),
         LogicalPlan::Statement(Statement::SetVariable(_)) => "SET".to_owned(),
+        LogicalPlan::Statement(Statement::ResetVariable(_)) => "RESET".to_owned(),
         LogicalPlan::Statement(statement) => words(statement.name()),
         LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) => "EXPLAIN".to_owned(),
         _ => "SELECT".to_owned(),
