@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use arrow_pg::datatypes::{arrow_schema_to_pg_fields, encode_recordbatch};
+use arrow_pg::datatypes::encode_recordbatch;
 use async_trait::async_trait;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::DataFrame;
@@ -16,6 +16,8 @@ use pgwire::api::store::PortalStore;
 use pgwire::api::{ClientInfo, ClientPortalStore, ConnectionHandle, METADATA_USER, Type};
 use pgwire::error::{PgWireError, PgWireResult};
 use pgwire::messages::PgWireBackendMessage;
+use pgwire::messages::data::DataRow;
+use pgwire::messages::extendedquery::Execute;
 use relcast_engine::{Access, EngineError};
 use relcast_query::statement::Statement;
 use relcast_query::{statements, statements_with};
@@ -28,9 +30,13 @@ use crate::errors::{of_engine, of_query, plain};
 use crate::live::LiveSession;
 use crate::measure::{Counted, Protocol, changes};
 use crate::notices::{message, warning};
-use crate::prepared::{Prepared, Preparer, values};
+use crate::prepared::{Prepared, Preparer, fields_of, values};
 use crate::settings::{Asked, Settings};
 use crate::users::Users;
+
+/// Rows that are held for one request to go on with a portal; who asks for more is given these, and
+/// asks again.
+const MOST_ROWS: i32 = 1 << 20;
 
 /// There are no transactions, and whoever rolls back is told.
 const KEPT: &str = "there are no transactions: what was changed since BEGIN stays";
@@ -212,7 +218,7 @@ async fn rows_response(
         of_engine(&EngineError::from(error), text)
     };
     let schema: SchemaRef = rows.schema().inner().clone();
-    let fields = Arc::new(arrow_schema_to_pg_fields(&schema, format, None)?);
+    let fields = Arc::new(fields_of(&schema, format)?);
     let mut batches: SendableRecordBatchStream =
         rows.execute_stream().await.map_err(|error| failed(error, text))?;
     let first = match batches.next().await {
@@ -221,9 +227,14 @@ async fn rows_response(
     };
     let (columns, text) = (fields.clone(), text.to_owned());
     let all = stream::iter(first.map(Ok)).chain(batches).flat_map(move |batch| {
-        let rows: Vec<_> = match batch {
+        // A row that cannot be encoded is told without end, so the first is the last.
+        let rows: PgWireResult<Vec<DataRow>> = match batch {
             Ok(batch) => encode_recordbatch(columns.clone(), batch).collect(),
-            Err(error) => vec![Err(failed(error, &text))],
+            Err(error) => Err(failed(error, &text)),
+        };
+        let rows: Vec<PgWireResult<DataRow>> = match rows {
+            Ok(rows) => rows.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error)],
         };
         stream::iter(rows)
     });
@@ -346,6 +357,18 @@ impl ExtendedQueryHandler for Connection {
 
     fn query_parser(&self) -> Arc<Preparer> {
         self.preparer.clone()
+    }
+
+    async fn on_execute<C>(&self, client: &mut C, mut message: Execute) -> PgWireResult<()>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Prepared>,
+        C::Error: std::fmt::Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        // Room for as many rows as are asked for is made before there are any.
+        message.max_rows = message.max_rows.clamp(0, MOST_ROWS);
+        self._on_execute(client, message).await
     }
 
     async fn do_query<C>(

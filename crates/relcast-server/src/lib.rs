@@ -8,6 +8,7 @@
 mod connection;
 mod copy;
 mod errors;
+mod front;
 mod http;
 mod listen;
 mod live;
@@ -18,6 +19,7 @@ mod prepared;
 mod settings;
 mod users;
 
+pub use front::Front;
 pub use http::{HttpOptions, HttpServer, Tokens};
 pub use listen::{ServeError, ServeOptions, Server};
 pub use live::Live;

@@ -76,7 +76,7 @@ impl QueryParser for Preparer {
         format: Option<&Format>,
     ) -> PgWireResult<Vec<FieldInfo>> {
         let format = format.unwrap_or(&Format::UnifiedText);
-        arrow_schema_to_pg_fields(&statement.schema, format, None)
+        fields_of(&statement.schema, format)
     }
 }
 
@@ -100,6 +100,22 @@ impl Preparer {
                 session.describe_own(other).await.map_err(failed)
             }
         }
+    }
+}
+
+/// The columns of `schema` as clients know them, if the formats asked for are one for all of them,
+/// or one for each.
+pub(crate) fn fields_of(schema: &SchemaRef, format: &Format) -> PgWireResult<Vec<FieldInfo>> {
+    let columns = schema.fields().len();
+    match format {
+        Format::Individual(formats) if formats.len() != columns => {
+            let message = format!(
+                "bind message has {} result formats but query has {columns} columns",
+                formats.len()
+            );
+            Err(plain("08P01", message))
+        }
+        _ => arrow_schema_to_pg_fields(schema, format, None),
     }
 }
 

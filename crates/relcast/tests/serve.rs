@@ -451,6 +451,23 @@ async fn a_statement_has_so_much_memory_and_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn deep_sql_is_answered_or_refused_and_the_server_stays() {
+    let served = Served::start(&[]);
+    let client = served.connect().await;
+    let (open, close) = ("(SELECT * FROM ".repeat(60), ")".repeat(60));
+    for (sql, count) in [
+        (format!("SELECT count(*) FROM {open}customers{close}"), 40),
+        (format!("SELECT count(*) FROM ({})", vec!["SELECT 1"; 1_000].join(" UNION ALL ")), 1_000),
+    ] {
+        assert_eq!(client.query_one(&sql, &[]).await.unwrap().get::<_, i64>(0), count);
+    }
+    let sum = format!("SELECT {}", vec!["1"; 20_000].join("+"));
+    let error = client.simple_query(&sum).await.unwrap_err();
+    assert_eq!(error.code(), Some(&SqlState::SYNTAX_ERROR), "{error}");
+    assert_eq!(client.query_one("SELECT 1", &[]).await.unwrap().get::<_, i64>(0), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_can_ask_for_tls() {
     let shop = shop();
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];

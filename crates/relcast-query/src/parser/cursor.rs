@@ -5,7 +5,8 @@ use datafusion::sql::sqlparser::tokenizer::{
     Location, Span, Token, TokenWithSpan, Tokenizer, Word,
 };
 
-use super::expression::parameter_number;
+use super::expression::{MOST_PARAMETERS, parameter_number};
+use super::limits;
 use crate::ast::{Literal, Name};
 use crate::error::{Place, QueryError, did_you_mean};
 
@@ -14,6 +15,9 @@ const DEEPEST: usize = 100;
 
 /// More sums and products in one statement are refused, as each may stand inside the next.
 const MOST_ARITHMETIC: usize = 200;
+
+/// Characters of a token that an error shows.
+const LONGEST_SHOWN: usize = 200;
 
 /// The tokens of a statement and where we are in them.
 pub(super) struct Cursor<'a> {
@@ -35,8 +39,9 @@ impl<'a> Cursor<'a> {
                     hint: None,
                 }
             })?;
-        let tokens =
+        let tokens: Vec<_> =
             tokens.into_iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).collect();
+        refuse_far_parameters(&tokens)?;
         Ok(Self { sql, tokens, next: 0, depth: 0, arithmetic: 0 })
     }
 
@@ -216,8 +221,7 @@ impl<'a> Cursor<'a> {
     pub(super) fn found(&self) -> String {
         match self.peek() {
             None => "the end of the statement".to_owned(),
-            // What stands in the wrong place may be a URL with its password.
-            Some(token) => relcast_connect::redacted(&format!("\"{token}\"").replace("\"\"", "\"")),
+            Some(token) => shown(token),
         }
     }
 
@@ -248,8 +252,8 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// The text from here up to the parenthesis that closes the one already passed; steps over both.
-    pub(super) fn text_to_closing_parenthesis(&mut self) -> Result<String, QueryError> {
+    /// The SQL from here up to the parenthesis that closes the one already passed; steps over both.
+    pub(super) fn sql_to_closing_parenthesis(&mut self) -> Result<String, QueryError> {
         let start = self.next;
         let mut open = 1usize;
         while let Some(token) = self.peek() {
@@ -259,10 +263,19 @@ impl<'a> Cursor<'a> {
                 _ => {}
             }
             if open == 0 {
-                let from = self.tokens.get(start).map_or(0, |t| self.offset(t.span.start));
-                let to = self.tokens.get(self.next).map_or(from, |t| self.offset(t.span.start));
+                let inner = self.tokens.get(start..self.next).unwrap_or_default();
+                limits::check(inner)?;
+                // A comment behind the last token would hide what is written after it.
+                let text = match (inner.first(), inner.last()) {
+                    (Some(first), Some(last)) => {
+                        let (from, to) =
+                            (self.offset(first.span.start), self.offset(last.span.end));
+                        self.sql.get(from..to).unwrap_or_default().to_owned()
+                    }
+                    _ => String::new(),
+                };
                 self.advance();
-                return Ok(self.sql.get(from..to).unwrap_or_default().trim().to_owned());
+                return Ok(text);
             }
             self.advance();
         }
@@ -319,6 +332,39 @@ fn value_tokens(value: &Literal) -> impl Iterator<Item = Token> + use<> {
     sign.into_iter().chain([token])
 }
 
-fn place(location: Location) -> Place {
+/// Refuses `$0`, and numbers beyond what a protocol can give values for: whoever describes a
+/// statement counts up to its last parameter.
+fn refuse_far_parameters(tokens: &[TokenWithSpan]) -> Result<(), QueryError> {
+    let is_far = |token: &TokenWithSpan| match &token.token {
+        Token::Placeholder(name) => {
+            let digits = name.strip_prefix('$').filter(|digits| !digits.is_empty());
+            digits.is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
+                && parameter_number(name).is_none()
+        }
+        _ => false,
+    };
+    match tokens.iter().find(|token| is_far(token)) {
+        None => Ok(()),
+        Some(token) => Err(QueryError::Syntax {
+            at: place(token.span.start),
+            expected: format!("a parameter from $1 to ${MOST_PARAMETERS}"),
+            found: shown(&token.token),
+            hint: None,
+        }),
+    }
+}
+
+/// A token as an error shows it.
+pub(super) fn shown(token: &Token) -> String {
+    let text = format!("\"{token}\"").replace("\"\"", "\"");
+    let end = text.char_indices().nth(LONGEST_SHOWN).map(|(end, _)| end);
+    // What stands in the wrong place may be a URL with its password.
+    match end {
+        None => relcast_connect::redacted(&text),
+        Some(end) => format!("{}…\"", relcast_connect::redacted(&text[..end])),
+    }
+}
+
+pub(super) fn place(location: Location) -> Place {
     Place { line: location.line, column: location.column }
 }

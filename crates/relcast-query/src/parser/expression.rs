@@ -11,6 +11,9 @@ use relcast_catalog::parse_time;
 
 type Parsed = Result<Expr<Leaf>, QueryError>;
 
+/// The parameters that a statement may have: as many as Postgres' protocol can give values for.
+pub(super) const MOST_PARAMETERS: usize = 65_535;
+
 /// Words that end an expression and so cannot be unquoted columns.
 const RESERVED: [&str; 34] = [
     "AND",
@@ -55,19 +58,41 @@ pub(super) fn condition(cursor: &mut Cursor<'_>) -> Parsed {
 }
 
 fn disjunction(cursor: &mut Cursor<'_>) -> Parsed {
-    let (first, mut rest) = (conjunction(cursor)?, Vec::new());
-    while cursor.eat_words(&["OR"]) {
-        rest.push(conjunction(cursor)?);
-    }
-    Ok(joined(BinaryOp::Or, first, rest))
+    chain(cursor, "OR", BinaryOp::Or, conjunction)
 }
 
 fn conjunction(cursor: &mut Cursor<'_>) -> Parsed {
-    let (first, mut rest) = (negation(cursor)?, Vec::new());
-    while cursor.eat_words(&["AND"]) {
-        rest.push(negation(cursor)?);
+    chain(cursor, "AND", BinaryOp::And, negation)
+}
+
+/// `term [word term]…`; a term in parentheses that is such a chain itself becomes part of this one.
+fn chain(
+    cursor: &mut Cursor<'_>,
+    word: &str,
+    op: BinaryOp,
+    term: fn(&mut Cursor<'_>) -> Parsed,
+) -> Parsed {
+    let first = term(cursor)?;
+    if !cursor.sees(&[word]) {
+        return Ok(first);
     }
-    Ok(joined(BinaryOp::And, first, rest))
+    let mut terms = Vec::new();
+    take_apart(op, first, &mut terms);
+    while cursor.eat_words(&[word]) {
+        take_apart(op, term(cursor)?, &mut terms);
+    }
+    let first = terms.remove(0);
+    Ok(joined(op, first, terms))
+}
+
+fn take_apart(op: BinaryOp, expr: Expr<Leaf>, terms: &mut Vec<Expr<Leaf>>) {
+    match expr.node {
+        Node::Binary { op: found, left, right } if found == op => {
+            take_apart(op, *left, terms);
+            take_apart(op, *right, terms);
+        }
+        node => terms.push(Expr { node, at: expr.at }),
+    }
 }
 
 fn negation(cursor: &mut Cursor<'_>) -> Parsed {
@@ -308,7 +333,7 @@ pub(super) fn literal(cursor: &mut Cursor<'_>) -> Result<Literal, QueryError> {
 
 /// The number of a parameter such as `$1`.
 pub(super) fn parameter_number(name: &str) -> Option<usize> {
-    name.strip_prefix('$')?.parse().ok().filter(|number| *number > 0)
+    name.strip_prefix('$')?.parse().ok().filter(|number| (1..=MOST_PARAMETERS).contains(number))
 }
 
 fn number(text: &str) -> Option<Literal> {

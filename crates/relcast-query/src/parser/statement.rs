@@ -4,6 +4,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
 use super::cursor::Cursor;
+use super::limits;
 use super::predictive_query::{key, key_columns, list_to_parenthesis, moment, options};
 use super::predictive_query::{model_name, predictive_query};
 use crate::ast::Name;
@@ -174,7 +175,7 @@ fn labelled_rows(cursor: &mut Cursor<'_>) -> Result<Labels, QueryError> {
     cursor.expect_words(&["AS"])?;
     cursor.expect(&Token::LParen, "\"(\" and a SELECT that yields cutoff, the key and label")?;
     let at = cursor.at();
-    let sql = cursor.text_to_closing_parenthesis()?;
+    let sql = cursor.sql_to_closing_parenthesis()?;
     let options = if cursor.eat_words(&["WITH"]) { options(cursor)? } else { Vec::new() };
     Ok(Labels::Select(LabelledRows { table, columns, sql, at, options }))
 }
@@ -255,6 +256,7 @@ fn sql(cursor: &mut Cursor<'_>) -> Result<Sql, QueryError> {
         }
         tokens.extend(cursor.take());
     }
+    limits::check(&tokens)?;
     Ok(Sql { tokens, predictions })
 }
 
