@@ -68,6 +68,7 @@ impl Wire {
                 max_connections: 1,
                 statement_timeout: Some(STATEMENT),
                 statement_memory: Some(64 << 20),
+                files: Arc::from(Vec::new()),
             };
             Arc::new(Front::new(live.clone(), options).unwrap())
         };

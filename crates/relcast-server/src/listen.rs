@@ -35,6 +35,8 @@ pub struct ServeOptions {
     /// Bytes that the SQL of one statement may take for sorting, joining and grouping; as many as
     /// there are if not said.
     pub statement_memory: Option<usize>,
+    /// Folders whose files statements may name.
+    pub files: Arc<[PathBuf]>,
 }
 
 /// Why a server cannot serve.

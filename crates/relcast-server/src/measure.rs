@@ -7,6 +7,8 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use relcast_query::statement::{Explain, Statement};
 
+use crate::copy;
+
 const REQUESTS: &str = "relcast_http_requests_total";
 const SECONDS: &str = "relcast_http_request_seconds";
 const STATEMENTS: &str = "relcast_statements_total";
@@ -120,6 +122,12 @@ impl Drop for Counted {
         counter!(STATEMENTS, "protocol" => protocol, "kind" => kind, "outcome" => outcome)
             .increment(1);
     }
+}
+
+/// Whether a statement changes what is there, as far as its kind tells.
+pub(crate) fn changes(statement: &Statement) -> bool {
+    let is_sent = matches!(statement, Statement::Sql(sql) if copy::to_stdout(sql).is_some());
+    matches!(kind(statement), "define" | "write" | "train") && !is_sent
 }
 
 /// What a statement is about, in few words.

@@ -59,6 +59,7 @@ fn options(users: Users) -> ServeOptions {
         max_connections: 10,
         statement_timeout: None,
         statement_memory: None,
+        files: Arc::from(Vec::new()),
     }
 }
 
@@ -349,6 +350,7 @@ async fn who_asks_nothing_by_http_is_let_go() {
         max_statements: 10,
         statement_timeout: None,
         statement_memory: None,
+        files: Arc::from(Vec::new()),
     };
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
     let server = HttpServer::bind(address, shop.live.clone(), options).await.unwrap();

@@ -151,6 +151,10 @@ pub struct Serve {
     /// MiB that the SQL of one statement may take for sorting, joining and grouping
     #[arg(long, value_name = "MIB")]
     pub statement_memory: Option<usize>,
+    /// A folder that writers may COPY files into and CREATE SOURCE from; may be given again. Without
+    /// one, statements name no files of this machine
+    #[arg(long, value_name = "DIR")]
+    pub files: Vec<PathBuf>,
 }
 
 /// What to predict.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use datafusion::error::DataFusionError;
 use relcast_catalog::CatalogError;
-use relcast_connect::ConnectError;
+use relcast_connect::{ConnectError, redacted};
 use relcast_engine::{EngineError, split_hint};
 use relcast_query::{Place, QueryError, statements};
 use unicode_width::UnicodeWidthStr;
@@ -57,12 +57,13 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.message)?;
+        // Whatever a library says of a URL, its password is not shown.
+        write!(f, "error: {}", redacted(&self.message))?;
         if let Some(excerpt) = &self.excerpt {
             write!(f, "\n{excerpt}")?;
         }
         match &self.hint {
-            Some(hint) => write!(f, "\n  hint: {hint}"),
+            Some(hint) => write!(f, "\n  hint: {}", redacted(hint)),
             None => Ok(()),
         }
     }
@@ -121,7 +122,7 @@ fn excerpt(statement: &str, place: Place) -> Option<String> {
     let line = statement.lines().nth(usize::try_from(place.line).ok()?.checked_sub(1)?)?;
     let before = usize::try_from(place.column).ok()?.checked_sub(1)?;
     let line: String = line.chars().map(|c| if c == '\t' { ' ' } else { c }).collect();
-    let shown = relcast_connect::redacted(&line);
+    let shown = redacted(&line);
     // Columns are no longer where they were once a password is covered.
     if shown != line {
         return Some(format!("  | {shown}"));

@@ -8,7 +8,7 @@ use arrow::csv::WriterBuilder;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::util::pretty::pretty_format_batches_with_schema;
-use relcast_engine::rows_as_json;
+use relcast_engine::{repeated_column, rows_as_json};
 use serde::Serialize;
 
 use crate::arguments::Format;
@@ -68,7 +68,14 @@ pub fn print_rows(
 ) -> Result<(), Failure> {
     let failed = |error: ArrowError| Failure::new(format!("cannot print the result: {error}"));
     match format {
-        Format::Json => print_json(&rows_as_json(batches).map_err(failed)?),
+        Format::Json => {
+            if let Some(name) = repeated_column(schema) {
+                let message =
+                    format!("two columns have the name \"{name}\", and JSON keeps one of them");
+                return Err(Failure::new(message).with_hint("rename one with AS, or print CSV"));
+            }
+            print_json(&rows_as_json(batches).map_err(failed)?)
+        }
         Format::Csv => {
             let mut text = Vec::new();
             let mut writer = WriterBuilder::new().with_header(true).build(&mut text);

@@ -270,6 +270,9 @@ fn entities_of_a_task_can_be_all_rows() {
 fn a_submission_is_the_test_table_with_predictions() {
     let shop = relbench();
     stdout(&train(shop.path(), &["--task", "churn"]));
+    let evaluate = ["evaluate", "--db", ".", "--model", "m", "--submit", ".relcast/out"];
+    let message = error(&relcast(shop.path(), &evaluate), 1);
+    assert!(message.contains("lies in the home folder .relcast"), "{message}");
     let evaluate = ["evaluate", "--db", ".", "--model", "m", "--submit", "out/deep"];
     stdout(&relcast(shop.path(), &evaluate));
     let labels =

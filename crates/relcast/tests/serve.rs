@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use chrono::NaiveDateTime;
 use common::served::Served;
 use common::{QUERY, shop};
-use futures::TryStreamExt;
-use tokio_postgres::NoTls;
+use futures::{StreamExt, TryStream, TryStreamExt};
 use tokio_postgres::error::{ErrorPosition, SqlState};
 use tokio_postgres::types::Type;
+use tokio_postgres::{AsyncMessage, NoTls};
 
 fn at(text: &str) -> NaiveDateTime {
     text.parse().unwrap()
@@ -93,6 +93,13 @@ async fn an_error_has_its_code_its_place_and_a_hint_and_the_session_goes_on() {
             Some("orders"),
         ),
         ("PREDICT USING MODEL nothing", SqlState::UNDEFINED_OBJECT, None, None),
+        ("SELECT nothing FROM customers", SqlState::UNDEFINED_COLUMN, None, None),
+        (
+            "CREATE MODEL m FOR customers.customer_id AS (SELECT * FROM nothing) WITH (horizon = '1 day')",
+            SqlState::UNDEFINED_TABLE,
+            Some(60),
+            None,
+        ),
         ("DROP TABLE customers", SqlState::READ_ONLY_SQL_TRANSACTION, None, Some("INSERT")),
         ("CHECK MODEL nothing", SqlState::UNDEFINED_OBJECT, None, None),
         ("EXPLAIN MODEL nothing", SqlState::UNDEFINED_OBJECT, None, None),
@@ -117,6 +124,15 @@ async fn an_error_has_its_code_its_place_and_a_hint_and_the_session_goes_on() {
                 assert!(error.hint().unwrap_or_default().contains(hint), "{sql}: {error:?}");
             }
         }
+    }
+    for (sql, code) in [
+        ("SELECT 1 / (customer_id - customer_id) FROM customers", SqlState::DIVISION_BY_ZERO),
+        ("SELECT CAST(name AS INT) FROM customers", SqlState::INVALID_TEXT_REPRESENTATION),
+        ("SELECT nothing(1)", SqlState::UNDEFINED_FUNCTION),
+        ("CREATE MODEL m AS PREDICT", SqlState::SYNTAX_ERROR),
+    ] {
+        let error = client.simple_query(sql).await.unwrap_err();
+        assert_eq!(error.code(), Some(&code), "{sql}: {error}");
     }
     assert_eq!(client.query_one("SELECT 1 + 1", &[]).await.unwrap().get::<_, i64>(0), 2);
 }
@@ -162,6 +178,36 @@ async fn a_statement_may_take_so_long_and_no_longer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_does_not_do_it_does_not_say() {
+    let served = Served::start(&["--statement-timeout", "30s"]);
+    let config = format!("host=127.0.0.1 port={} dbname=relcast user=ana", served.port);
+    let (client, mut connection) = tokio_postgres::connect(&config, NoTls).await.unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    tokio::spawn(async move {
+        let mut messages = futures::stream::poll_fn(move |now| connection.poll_message(now));
+        while let Some(Ok(message)) = messages.next().await {
+            if let AsyncMessage::Notice(notice) = message {
+                let _ = tell.send(notice);
+            }
+        }
+    });
+    client.batch_execute("BEGIN; SELECT 1").await.unwrap();
+    drained(client.copy_out("COPY (SELECT 1) TO STDOUT").await.unwrap()).await.unwrap();
+    client.batch_execute("ROLLBACK").await.unwrap();
+    assert!(told.recv_timeout(Duration::from_millis(200)).is_err());
+    client.batch_execute("BEGIN; CREATE TABLE kept AS SELECT 1 AS a; ROLLBACK").await.unwrap();
+    let notice = told.recv_timeout(Duration::from_secs(5)).unwrap();
+    assert_eq!((notice.severity(), notice.code().code()), ("WARNING", "25P01"));
+    assert_eq!(client.query("SELECT a FROM kept", &[]).await.unwrap().len(), 1);
+
+    let error = client.batch_execute("SET statement_timeout = 'soon'").await.unwrap_err();
+    assert_eq!(error.code(), Some(&SqlState::INVALID_PARAMETER_VALUE), "{error}");
+    client.batch_execute("SET statement_timeout = 5000; RESET statement_timeout").await.unwrap();
+    let shown = client.query_one("SHOW statement_timeout", &[]).await.unwrap();
+    assert_eq!(shown.get::<_, &str>(0), "30000");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rows_that_flow_end_with_the_time_or_when_they_are_cancelled() {
     let served = Served::start(&[]);
     let client = served.connect().await;
@@ -169,6 +215,9 @@ async fn rows_that_flow_end_with_the_time_or_when_they_are_cancelled() {
     client.batch_execute("SET statement_timeout = '500ms'").await.unwrap();
     let error = client.query_raw(many, Vec::<i64>::new()).await.unwrap();
     let error = drained(error).await.unwrap_err();
+    assert_eq!(error.code(), Some(&SqlState::QUERY_CANCELED), "{error}");
+    let copied = client.copy_out(&format!("COPY ({many}) TO STDOUT")).await.unwrap();
+    let error = drained(copied).await.unwrap_err();
     assert_eq!(error.code(), Some(&SqlState::QUERY_CANCELED), "{error}");
 
     client.batch_execute("SET statement_timeout = 0").await.unwrap();
@@ -185,8 +234,28 @@ async fn rows_that_flow_end_with_the_time_or_when_they_are_cancelled() {
 }
 
 /// Reads all rows.
-async fn drained(rows: tokio_postgres::RowStream) -> Result<usize, tokio_postgres::Error> {
+async fn drained<T>(
+    rows: impl TryStream<Ok = T, Error = tokio_postgres::Error>,
+) -> Result<usize, tokio_postgres::Error> {
     rows.try_fold(0, |count, _| async move { Ok(count + 1) }).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_fails_on_its_way_is_an_error_like_any_other() {
+    let served = Served::start(&[]);
+    let client = served.connect().await;
+    let copy = "COPY (SELECT 10 / (90000 - value) FROM generate_series(1, 100000)) TO STDOUT";
+    let error = match client.copy_out(copy).await {
+        Ok(rows) => drained(rows).await.unwrap_err(),
+        Err(error) => error,
+    };
+    assert_eq!(error.code(), Some(&SqlState::DIVISION_BY_ZERO), "{error}");
+    assert_eq!(client.query_one("SELECT 1", &[]).await.unwrap().get::<_, i64>(0), 1);
+    // What stands before a copy is sent before it.
+    let shown = psql(&served, &["-At", "-c", "SELECT 7; COPY (SELECT 8) TO STDOUT"]);
+    if let Some(shown) = shown {
+        assert_eq!(shown, "7\n8\n");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -223,6 +292,7 @@ async fn a_reader_reads_and_predicts_and_a_password_is_asked_for() {
         "CREATE VIEW v AS SELECT 1 AS a".to_owned(),
         "SELECT * FROM asked".to_owned(),
         "SET datafusion.runtime.memory_limit = '1M'".to_owned(),
+        "SET datafusion.execution.target_partitions = 1000".to_owned(),
     ] {
         let error = reader.simple_query(&sql).await.unwrap_err();
         assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{sql}: {error}");
@@ -239,6 +309,45 @@ async fn a_reader_reads_and_predicts_and_a_password_is_asked_for() {
     drop(copied);
     for who in ["user=ana password=wrong", "user=eve password=robs", "user=ana"] {
         assert!(served.connect_as(who).await.is_err(), "{who}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_name_the_files_of_named_folders_alone() {
+    let shop = shop();
+    std::fs::create_dir(shop.path().join("clients")).unwrap();
+    let served = Served::over(shop, &["--files", "clients"]);
+    let client = served.connect().await;
+    client.batch_execute("COPY customers TO 'clients/customers.csv'").await.unwrap();
+    let create = "CREATE SOURCE again TYPE folder OPTIONS (path 'clients')";
+    client.batch_execute(create).await.unwrap();
+    let rows = client.query_one("SELECT count(*) FROM again.customers", &[]).await.unwrap();
+    assert_eq!(rows.get::<_, i64>(0), 40);
+    let written = served.shop.path().join("out").join("written.csv");
+    let refused = [
+        format!("COPY (SELECT 1 AS a) TO '{}'", written.display()),
+        "COPY (SELECT 1 AS a) TO 'clients/../out/written.csv'".to_owned(),
+        "EXPLAIN ANALYZE COPY (SELECT 1 AS a) TO 'out/written.csv'".to_owned(),
+        "CREATE SOURCE s TYPE folder OPTIONS (path '/')".to_owned(),
+        "CREATE SOURCE s TYPE sqlite OPTIONS (path '.relcast/registry.db')".to_owned(),
+    ];
+    for sql in &refused {
+        let error = client.simple_query(sql).await.unwrap_err();
+        let error = error.as_db_error().unwrap_or_else(|| panic!("{sql}: {error}"));
+        assert_eq!(error.code(), &SqlState::INSUFFICIENT_PRIVILEGE, "{sql}: {error}");
+        let hint = error.hint().unwrap_or_default();
+        assert!(hint.contains("TO STDOUT") && hint.contains("--files"), "{sql}: {hint}");
+    }
+    assert!(!written.exists());
+    let set = "SET datafusion.runtime.memory_limit = '1M'";
+    let error = client.simple_query(set).await.unwrap_err();
+    assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{error}");
+
+    let served = Served::start(&[]);
+    let client = served.connect().await;
+    for sql in ["COPY customers TO 'out/customers.csv'", create] {
+        let error = client.simple_query(sql).await.unwrap_err();
+        assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{sql}: {error}");
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod apart;
 mod check_model;
+mod copy;
 mod explain;
 mod explain_model;
 mod labels;
@@ -13,6 +14,7 @@ mod models;
 mod planner;
 mod prediction;
 mod quick;
+mod reach;
 mod registry_tables;
 mod resolve;
 mod scan;
@@ -38,6 +40,7 @@ use relcast_query::statement::{Explain, Sql, Statement};
 use resolve::Resolved;
 
 pub use apart::worked_off;
+pub use reach::Reach;
 pub use watch::{LogWatcher, Watcher};
 
 use crate::engine::Engine;
@@ -52,6 +55,7 @@ pub struct Session {
     watcher: Arc<dyn Watcher>,
     dialect: Option<Arc<dyn Dialect>>,
     statement_memory: Option<usize>,
+    reach: Reach,
     /// For plans that no rule could make better.
     without_rules: SessionState,
 }
@@ -132,8 +136,15 @@ impl Session {
             watcher.notice(&warning);
         }
         let without_rules = without_rules(&context);
-        let session =
-            Self { engine, context, watcher, dialect: None, statement_memory: None, without_rules };
+        let session = Self {
+            engine,
+            context,
+            watcher,
+            dialect: None,
+            statement_memory: None,
+            reach: Reach::default(),
+            without_rules,
+        };
         session.put_up_views().await?;
         Ok(session)
     }
@@ -151,7 +162,8 @@ impl Session {
             .build();
         let context = SessionContext::new_with_state(state);
         let (dialect, statement_memory) = (self.dialect.clone(), self.statement_memory);
-        Ok(Self { context, dialect, statement_memory, ..session })
+        let reach = self.reach.clone();
+        Ok(Self { context, dialect, statement_memory, reach, ..session })
     }
 
     /// A session of its own over the same tables, with today's settings, that tells `watcher`.
@@ -181,6 +193,12 @@ impl Session {
         Self { statement_memory: bytes, ..self }
     }
 
+    /// The same session, whose statements touch beside the database what is in `reach`.
+    #[must_use]
+    pub fn with_reach(self, reach: Reach) -> Self {
+        Self { reach, ..self }
+    }
+
     /// A context for one statement, with a memory of its own where that is bounded.
     fn statement_context(&self) -> SessionContext {
         let Some(bytes) = self.statement_memory else { return self.context.clone() };
@@ -208,8 +226,13 @@ impl Session {
         for query in &sql.predictions {
             parameters.extend(self.parameters_of(query).await?);
         }
-        let silent =
-            matches!(plan, LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Statement(_));
+        let silent = matches!(
+            plan,
+            LogicalPlan::Ddl(_)
+                | LogicalPlan::Dml(_)
+                | LogicalPlan::Copy(_)
+                | LogicalPlan::Statement(_)
+        );
         let schema = Arc::new(plan.schema().as_arrow().clone());
         let schema = if silent { Arc::new(ArrowSchema::empty()) } else { schema };
         Ok(Description { schema, parameters })

@@ -18,8 +18,9 @@ use relcast_query::{Place, PredictiveQuery};
 use super::planner::PredictionPlanner;
 use super::prediction::Prediction;
 use super::resolve::Resolved;
-use super::{Access, Answer, Session};
+use super::{Access, Answer, Session, copy};
 use crate::error::EngineError;
+use crate::outside::check_outside_home;
 
 /// Nesting that the SQL parser follows.
 const DEEPEST: usize = 200;
@@ -34,8 +35,10 @@ impl Session {
             refuse_changes(&plan)?;
         }
         self.check_copies(&plan)?;
-        if let LogicalPlan::Ddl(ddl) = &plan {
-            check_definition(ddl)?;
+        match &plan {
+            LogicalPlan::Ddl(ddl) => check_definition(ddl)?,
+            LogicalPlan::Statement(statement) => self.reach.check_setting(statement)?,
+            _ => {}
         }
         let answer = match plan {
             LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(create)) => {
@@ -48,6 +51,7 @@ impl Session {
             LogicalPlan::Dml(dml) => {
                 return Err(EngineError::ReadOnly { table: dml.table_name.table().to_owned() });
             }
+            LogicalPlan::Copy(copy) => return self.copy_to(&copy).await,
             plan => {
                 let tag = tag_of(&plan);
                 let silent = matches!(plan, LogicalPlan::Ddl(_) | LogicalPlan::Statement(_));
@@ -101,6 +105,7 @@ impl Session {
             Some(statement) => ParsedStatement::Statement(Box::new(statement)),
             None => parse(&sql.tokens)?,
         };
+        copy::check(&statement)?;
         let mut state = self.state_for(&statement, predictions.len(), within).await?;
         state.register_relation_planner(Arc::new(PredictionPlanner { predictions }))?;
         state
@@ -109,7 +114,8 @@ impl Session {
             .map_err(|error| self.with_place(error, &sql.tokens))
     }
 
-    /// Refuses a COPY into the files that the tables are read from.
+    /// Refuses a COPY into the files that the tables are read from, or out of reach, and one that
+    /// would run beneath another statement.
     fn check_copies(&self, plan: &LogicalPlan) -> Result<(), EngineError> {
         let mut written = Vec::new();
         plan.apply(|node| {
@@ -118,14 +124,28 @@ impl Session {
             }
             Ok(TreeNodeRecursion::Continue)
         })?;
-        for url in written {
-            let url = ListingTableUrl::parse(url)?;
-            let path: &str = url.prefix().as_ref();
-            if url.scheme() == "file" {
-                self.engine.database.check_path_apart(&Path::new("/").join(path))?;
+        for place in &written {
+            if !copy::is_file(place) {
+                self.reach.check_place(place)?;
             }
+            let path = copy::file_of(place)?;
+            self.engine.database.check_path_apart(&path)?;
+            self.check_place(&path)?;
+        }
+        if !written.is_empty() && matches!(plan, LogicalPlan::Analyze(_)) {
+            return Err(EngineError::Sql {
+                at: None,
+                message: "EXPLAIN ANALYZE would run the COPY".to_owned(),
+                hint: Some("EXPLAIN ANALYZE its query alone".to_owned()),
+            });
         }
         Ok(())
+    }
+
+    /// Refuses a file or folder that statements of this session may not name.
+    pub(super) fn check_place(&self, path: &Path) -> Result<(), EngineError> {
+        self.reach.check_path(path)?;
+        check_outside_home(self.engine.registry.home().path(), path)
     }
 
     /// An error of planning with the place of the name that it is about.
@@ -209,10 +229,8 @@ fn refuse_changes(plan: &LogicalPlan) -> Result<(), EngineError> {
                 let prediction = (table.as_ref() as &dyn Any).downcast_ref::<Prediction>();
                 prediction.is_some_and(Prediction::trains)
             }),
-            // What all sessions share.
-            LogicalPlan::Statement(Statement::SetVariable(set)) => {
-                set.variable.to_ascii_lowercase().starts_with("datafusion.runtime")
-            }
+            // How statements are run, which is not for readers to say.
+            LogicalPlan::Statement(Statement::SetVariable(_) | Statement::ResetVariable(_)) => true,
             _ => false,
         };
         Ok(TreeNodeRecursion::Continue)
@@ -239,6 +257,8 @@ fn written(token: &Token) -> String {
         | Token::SingleQuotedRawStringLiteral(text)
         | Token::DoubleQuotedRawStringLiteral(text) => quoted(text, "'"),
         Token::DollarQuotedString(text) => quoted(&text.value, "'"),
+        Token::HexStringLiteral(text) => format!("X{}", quoted(text, "'")),
+        Token::SingleQuotedByteStringLiteral(text) => format!("B{}", quoted(text, "'")),
         Token::DoubleQuotedString(text) => quoted(text, "\""),
         Token::Word(word) if word.quote_style.is_some() => quoted(&word.value, "\""),
         Token::Whitespace(_) => String::new(),
@@ -300,8 +320,8 @@ fn missing_table(error: &DataFusionError) -> Option<String> {
 fn tag_of(plan: &LogicalPlan) -> String {
     match plan {
         LogicalPlan::Ddl(ddl) => words(ddl.name()),
-        LogicalPlan::Copy(_) => "COPY".to_owned(),
         LogicalPlan::Statement(Statement::SetVariable(_)) => "SET".to_owned(),
+        LogicalPlan::Statement(Statement::ResetVariable(_)) => "RESET".to_owned(),
         LogicalPlan::Statement(statement) => words(statement.name()),
         LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) => "EXPLAIN".to_owned(),
         _ => "SELECT".to_owned(),

@@ -10,10 +10,10 @@ use datafusion::common::TableReference;
 use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{CreateMemoryTable, DmlStatement, DropTable, LogicalPlan, WriteOp};
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
-use relcast_connect::{Database, Target};
+use relcast_connect::{Database, FileWriter, Target};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::views::twice;
+use super::copy::filled;
 use super::{Answer, Session};
 use crate::error::EngineError;
 use crate::home::Home;
@@ -68,33 +68,28 @@ impl Session {
         create: CreateMemoryTable,
     ) -> Result<Answer, EngineError> {
         let name = self.own_name(&create.name)?;
-        // The file would hold both, and give back one.
-        if let Some(column) = twice(&create.input) {
-            return Err(EngineError::Sql {
-                at: None,
-                message: format!("the table has two columns \"{column}\""),
-                hint: Some("give one of them another name with AS".to_owned()),
-            });
-        }
         if !self.may_create(&name, &create).await? {
             return Ok(Answer::done("CREATE TABLE"));
         }
-        let batches = self.computed(create.input.as_ref().clone()).await?;
+        // Beside its place until it is finished; until then it is nobody's.
+        let _writing = self.writing().await?;
+        let path = self.file(&name);
+        let rows = self.stream(create.input.as_ref().clone()).await?;
+        let file = filled(FileWriter::parquet(&path, rows.schema())?, rows).await?;
         let _alone = self.lock_table(&name).await?;
         // Somebody else may have created it while the rows were computed.
         if !self.may_create(&name, &create).await? {
             return Ok(Answer::done("CREATE TABLE"));
         }
-        let path = self.file(&name);
         let is_new = !path.exists();
-        self.write(&path, &batches).await?;
+        let count = file.finish()?;
         if let Err(error) = register(&self.context, &name, &path).await {
             if is_new {
                 std::fs::remove_file(&path).map_err(EngineError::file("remove", &path))?;
             }
             return Err(error);
         }
-        Ok(Answer::done(&format!("SELECT {}", row_count(&batches))))
+        Ok(Answer::done(&format!("SELECT {count}")))
     }
 
     /// Whether the table is to be created: it is not there, or is to be replaced.
@@ -177,11 +172,17 @@ impl Session {
 
     /// Puts the rows in the file's place, whole or not at all.
     async fn write(&self, path: &Path, batches: &[RecordBatch]) -> Result<(), EngineError> {
-        let folder = self.folder();
-        std::fs::create_dir_all(&folder).map_err(EngineError::file("create", &folder))?;
-        let _writing = self.engine.registry.home().writing_tables().await?;
+        let _writing = self.writing().await?;
         relcast_connect::write(&Target::Parquet(path.to_owned()), batches).await?;
         Ok(())
+    }
+
+    /// The folder of the tables is there, and until this is dropped, nobody takes for left behind what
+    /// is being written in it.
+    async fn writing(&self) -> Result<File, EngineError> {
+        let folder = self.folder();
+        std::fs::create_dir_all(&folder).map_err(EngineError::file("create", &folder))?;
+        self.engine.registry.home().writing_tables().await
     }
 
     /// Until it is dropped, nobody else writes the table.

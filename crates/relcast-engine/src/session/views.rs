@@ -1,7 +1,7 @@
 //! Views: kept in the home folder as they were written, and planned anew whenever they are read, so
 //! that they see tables, sources and models as they are then.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Answer, Session, tables};
 use crate::error::EngineError;
+use crate::json_rows::repeated_column;
 use crate::registry::Registry;
 use crate::views::ViewRecord;
 
@@ -290,7 +291,7 @@ impl Session {
                 columns.map(|(column, name)| Expr::Column(column).alias(&name.text)).collect();
             plan = LogicalPlanBuilder::from(plan).project(renamed)?.build()?;
         }
-        match twice(&plan) {
+        match repeated_column(plan.schema().as_arrow()) {
             None => Ok(plan),
             Some(column) => Err(EngineError::Sql {
                 at: Some(create.name.at),
@@ -299,13 +300,6 @@ impl Session {
             }),
         }
     }
-}
-
-/// The first column whose name another has too.
-pub(super) fn twice(plan: &LogicalPlan) -> Option<String> {
-    let mut met = HashSet::new();
-    let found = plan.schema().fields().iter().find(|field| !met.insert(field.name()));
-    found.map(|field| field.name().clone())
 }
 
 /// The CREATE VIEW of a view on record.

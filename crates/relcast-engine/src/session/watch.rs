@@ -23,7 +23,7 @@ pub struct LogWatcher;
 
 impl Watcher for LogWatcher {
     fn notice(&self, text: &str) {
-        tracing::info!("{text}");
+        tracing::info!("{}", relcast_connect::redacted(text));
     }
 
     fn step(&self, _: usize, _: usize, _: usize, _: f64) {}

@@ -18,6 +18,7 @@ use super::columns::{Scores, Shown, prediction_column, prediction_fields};
 use super::scorer::Scorer;
 use crate::error::EngineError;
 use crate::home::Home;
+use crate::outside::check_outside_home;
 use crate::registry::{Registry, now};
 use crate::runs::{RunId, RunKind};
 use crate::stored::StoredModel;
@@ -37,7 +38,7 @@ pub enum PredictAt {
 ///
 /// # Errors
 /// As [`predict`], for an option that is none of predictions or would do nothing, and if a target
-/// cannot be written or would be a table of the source.
+/// cannot be written, would be a table of the source or lies in the home folder.
 pub async fn predict_into(
     registry: &Registry,
     database: &Database,
@@ -49,6 +50,8 @@ pub async fn predict_into(
 ) -> Result<RecordBatch, EngineError> {
     targets.iter().try_for_each(relcast_connect::check_target)?;
     targets.iter().try_for_each(|target| database.check_apart(target))?;
+    let home = registry.home().path();
+    targets.iter().try_for_each(|target| check_outside_home(home, target.path()))?;
     let plan = stored.plan_with(written)?;
     let band = stored.band(&plan.options, written)?;
     let work = async |run| {

@@ -13,7 +13,7 @@ use pgwire::api::{
 use pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
 use pgwire::messages::PgWireFrontendMessage;
 use pgwire::tokio::server::{PgWireMessageServerCodec, process_error, process_message};
-use relcast_engine::{EngineError, Session};
+use relcast_engine::{EngineError, Reach, Session};
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tokio_rustls::TlsAcceptor;
@@ -200,7 +200,8 @@ impl Front {
         let session = Session::open(self.live.engine(), Arc::new(watcher)).await?;
         let session = session
             .with_dialect(Arc::new(PostgresDialect::new()))
-            .with_statement_memory(self.options.statement_memory);
+            .with_statement_memory(self.options.statement_memory)
+            .with_reach(Reach::Folders(self.options.files.clone()));
         let settings = Arc::new(Settings::new(self.options.statement_timeout));
         let session = Arc::new(LiveSession::new(self.live.clone(), session));
         let preparer = Preparer { session: session.clone(), settings: settings.clone() };

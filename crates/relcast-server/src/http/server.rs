@@ -10,7 +10,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use relcast_engine::{LogWatcher, Session};
+use relcast_engine::{LogWatcher, Reach, Session};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -44,6 +44,8 @@ pub struct HttpOptions {
     pub statement_timeout: Option<Duration>,
     /// Bytes that the SQL of one statement may take; as many as there are if not said.
     pub statement_memory: Option<usize>,
+    /// Folders whose files statements may name.
+    pub files: Arc<[PathBuf]>,
 }
 
 /// A server that listens for HTTP.
@@ -86,7 +88,9 @@ impl HttpServer {
         let tls = options.tls.as_ref().map(|(certificate, key)| acceptor(certificate, key));
         let tls = tls.transpose()?;
         let session = Session::open(live.engine(), Arc::new(LogWatcher)).await?;
-        let session = session.with_statement_memory(options.statement_memory);
+        let session = session
+            .with_statement_memory(options.statement_memory)
+            .with_reach(Reach::Folders(options.files.clone()));
         let session = LiveSession::new(live, session);
         let failed = |source| ServeError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;

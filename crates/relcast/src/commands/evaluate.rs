@@ -19,7 +19,7 @@ pub async fn run(common: &Common, arguments: &Evaluate) -> Result<(), Failure> {
     surround(&registry, &database, &model).await?;
     let (split, history) = (arguments.split, arguments.history);
     if let Some(folder) = &arguments.submit {
-        work::check_submission(&database, &catalog, &model, folder)?;
+        work::check_submission(&registry, &database, &catalog, &model, folder)?;
     }
     let report =
         work::evaluate(&registry, &database, &catalog, &model, split, history, None).await?;

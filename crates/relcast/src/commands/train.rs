@@ -120,6 +120,7 @@ impl Terminal {
 
 impl Watcher for Terminal {
     fn notice(&self, text: &str) {
+        let text = relcast_connect::redacted(text);
         self.with_bar(|bar| bar.bar.suspend(|| tell(&format!("notice: {text}"))));
     }
 

@@ -113,7 +113,7 @@ fn what_cannot_be_predicted_is_told() {
         (PREDICT, json!({ "keys": [] }), 400, "22023", "keys is empty"),
         (PREDICT, json!({ "keys": [null] }), 400, "22023", "customer_id"),
         (PREDICT, json!({ "keys": [[1, 2]] }), 400, "22023", "customer_id"),
-        (PREDICT, json!({ "keys": ["x"] }), 400, "42601", "customer_id"),
+        (PREDICT, json!({ "keys": ["x"] }), 400, "42000", "customer_id"),
         (PREDICT, json!({ "as_of": "yesterday" }), 400, "22007", "yesterday"),
         (PREDICT, json!({ "limit": -1 }), 400, "22032", "cannot be read"),
         (PREDICT, json!({ "kyes": [1] }), 400, "22032", "kyes"),

@@ -23,6 +23,20 @@ fn rows_come_in_the_order_of_their_columns() {
 }
 
 #[test]
+fn no_value_is_lost_to_a_column_of_the_same_name() {
+    let served = Served::start(&[]);
+    let sql = "SELECT c.customer_id, o.customer_id FROM customers c JOIN orders o ON o.order_id = 1 LIMIT 1";
+    let answer = served.sql(sql);
+    let message = answer.error()["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("\"customer_id\""), "{message}");
+    assert_eq!(answer.failure(), (400, "42701".to_owned()));
+    let arrow = served.post_with("/v1/sql", &[("accept", ARROW)], &json!({ "sql": sql }));
+    assert_eq!(arrow.batches().0.fields().len(), 2);
+    let renamed = sql.replacen("c.customer_id", "c.customer_id AS customer", 1);
+    assert_eq!(served.sql(&renamed).status, 200);
+}
+
+#[test]
 fn parameters_stand_for_values() {
     let served = Served::start(&[]);
     let ask = |sql: &str, parameters: Value| {
