@@ -5,7 +5,7 @@
 //! before the manifest; `foreign_keys` replaces the manifest's of that table as a whole. A key
 //! that is there but null or empty declares "none", so nothing is inferred for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
@@ -19,6 +19,8 @@ use crate::schema::SemanticType;
 pub(crate) struct Declared {
     /// By table name.
     pub(crate) tables: BTreeMap<String, DeclaredTable>,
+    /// Tables of which `relcast.yaml` says that they have no time column.
+    pub(crate) untimed: BTreeSet<String>,
     /// Whether a manifest declares all keys, links and times, so that none is inferred.
     pub(crate) is_complete: bool,
     /// The database's name in its manifest.
@@ -121,6 +123,9 @@ fn add_schema_file(declared: &mut Declared, file: &Path) -> Result<(), CatalogEr
     declared.test_timestamp = test.or(declared.test_timestamp);
     for (name, table) in schema.tables {
         let Some(table) = table else { continue };
+        if table.time_column == Some(None) {
+            declared.untimed.insert(name.clone());
+        }
         let into = declared.tables.entry(name).or_default();
         into.file = file.to_owned();
         if let Some(key) = table.primary_key {

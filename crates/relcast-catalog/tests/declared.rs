@@ -323,7 +323,7 @@ async fn tasks_are_read_and_checked() {
 async fn a_proposed_file_reads_back_as_the_same_schema() {
     let inferred = folder(&[CUSTOMERS, ORDERS]);
     let catalog = load(&database(inferred.path()).await, None).await.unwrap();
-    let yaml = propose_yaml(&catalog.schema);
+    let yaml = propose_yaml(&catalog);
     std::fs::write(inferred.path().join("relcast.yaml"), &yaml).unwrap();
     let mut again = load(&database(inferred.path()).await, None).await.unwrap();
     // What was a proposal is declared now.

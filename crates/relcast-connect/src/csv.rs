@@ -1,7 +1,8 @@
 //! CSV files: read to memory once, so that every bad row is met when the database is opened.
 //!
-//! The types come from all rows. A text column whose every value is an ISO date or moment becomes
-//! a timestamp. For tables that don't fit into memory, Parquet is the format.
+//! The types come from all rows. A text column whose every value is an ISO date or moment, or a date
+//! with slashes, points or dashes that all rows allow to be read in one order alone, becomes a
+//! timestamp. For tables that don't fit into memory, Parquet is the format.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -16,6 +17,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 
 use crate::error::ConnectError;
+use crate::written_dates::find_written;
 
 const HINT: &str = "every row needs as many values as the header, in UTF-8 and separated by commas";
 
@@ -26,6 +28,19 @@ pub(crate) struct Rows {
     pub(crate) batches: Vec<RecordBatch>,
     /// The columns whose every value is a date without a time of the day.
     pub(crate) dates: Vec<String>,
+    /// The columns that are text although most of their values are ISO dates or moments.
+    pub(crate) odd_times: Vec<OddCell>,
+}
+
+/// The first cell of a column that is no time, though most of them are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OddCell {
+    pub(crate) column: String,
+    pub(crate) line: usize,
+    pub(crate) value: String,
+    /// How many cells of the column are no times, and how many are.
+    pub(crate) odd: usize,
+    pub(crate) times: usize,
 }
 
 /// Reads a CSV file with a header, an empty value as NULL.
@@ -86,7 +101,7 @@ fn with_times_as_text(schema: &Schema) -> Schema {
 
 /// Turns text columns into timestamps where every value of every batch is one.
 fn parse_times(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Rows, ArrowError> {
-    let mut dates = Vec::new();
+    let (mut dates, mut odd_times) = (Vec::new(), Vec::new());
     let mut fields = schema.fields().to_vec();
     let mut columns: Vec<Vec<ArrayRef>> = batches.iter().map(|b| b.columns().to_vec()).collect();
     for (index, field) in schema.fields().iter().enumerate() {
@@ -94,7 +109,10 @@ fn parse_times(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Rows, Arro
             continue;
         }
         let texts: Vec<&ArrayRef> = columns.iter().filter_map(|c| c.get(index)).collect();
-        let Some(times) = find_times(&texts) else { continue };
+        let Some(times) = find_times(&texts).or_else(|| find_written(&texts)) else {
+            odd_times.extend(find_odd(batches, index, field.name()));
+            continue;
+        };
         if texts.iter().all(|text| holds_dates(text)) {
             dates.push(field.name().clone());
         }
@@ -113,7 +131,7 @@ fn parse_times(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Rows, Arro
         .into_iter()
         .map(|c| RecordBatch::try_new(schema.clone(), c))
         .collect::<Result<_, _>>()?;
-    Ok(Rows { schema, batches, dates })
+    Ok(Rows { schema, batches, dates, odd_times })
 }
 
 /// The columns as timestamps, if there is a value at all and each is an ISO date or moment.
@@ -138,7 +156,38 @@ fn find_times(texts: &[&ArrayRef]) -> Option<Vec<ArrayRef>> {
 /// Whether values that are times say no more than the day.
 fn holds_dates(text: &ArrayRef) -> bool {
     let strings = text.as_any().downcast_ref::<StringArray>();
-    strings.is_some_and(|strings| strings.iter().flatten().all(|text| text.len() == 10))
+    let is_date = |text: &str| text.len() <= 10 && !text.contains(':');
+    strings.is_some_and(|strings| strings.iter().flatten().all(is_date))
+}
+
+/// The first cell that is no ISO date or moment in a column where more than half of the values are.
+fn find_odd(batches: &[RecordBatch], index: usize, column: &str) -> Option<OddCell> {
+    let utc = DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()));
+    let (mut times, mut odd, mut first) = (0, 0, None);
+    // The header is the first line.
+    let mut line = 2;
+    for batch in batches {
+        let texts: Vec<&StringArray> =
+            batch.columns().iter().filter_map(|c| c.as_any().downcast_ref()).collect();
+        let cells = batch.columns().get(index)?;
+        let strings = cells.as_any().downcast_ref::<StringArray>()?;
+        let parsed = cast_with_options(cells, &utc, &CastOptions::default()).ok()?;
+        for (row, text) in strings.iter().enumerate() {
+            if let Some(text) = text {
+                let is_time = starts_like_a_date(text) && parsed.is_valid(row);
+                times += usize::from(is_time);
+                odd += usize::from(!is_time);
+                if !is_time && first.is_none() {
+                    first = Some((line, text.to_owned()));
+                }
+            }
+            // A quoted value may go over several lines.
+            let breaks = texts.iter().filter(|t| t.is_valid(row));
+            line += 1 + breaks.map(|t| t.value(row).matches('\n').count()).sum::<usize>();
+        }
+    }
+    let (line, value) = first.filter(|_| times > odd)?;
+    Some(OddCell { column: column.to_owned(), line, value, odd, times })
 }
 
 /// Whether a value begins with `yyyy-mm-dd`.
@@ -210,6 +259,36 @@ mod tests {
         let dates = |text: &str| read_text(text).unwrap().dates;
         assert_eq!(dates("a,b,c\n2020-01-01,x,\n,y,2020-02-29\n"), ["a", "c"]);
         assert_eq!(dates("a,b\n2020-01-01,x\n2020-01-01T00:00,y\n"), [""; 0]);
+    }
+
+    #[test]
+    fn dates_in_the_order_of_a_country_are_read_where_all_values_allow_one_order_alone() {
+        let time = DataType::Timestamp(TimeUnit::Microsecond, None);
+        assert_eq!(type_of("a,b\n03/14/2024,x\n1/2/2024,y\n"), time);
+        assert_eq!(type_of("a,b\n14.03.2024,x\n01.02.2024 10:30,y\n"), time);
+        assert_eq!(type_of("a,b\n2024/3/14,x\n,y\n"), time);
+        // Which of the two is the day cannot be told, or there is no one order.
+        assert_eq!(type_of("a,b\n03/04/2024,x\n01/02/2024,y\n"), DataType::Utf8);
+        assert_eq!(type_of("a,b\n03/14/2024,x\n14/03/2024,y\n"), DataType::Utf8);
+        assert_eq!(type_of("a,b\n03/14/24,x\n"), DataType::Utf8);
+        let Rows { batches, dates, .. } = read_text("a,b\n03/14/2024,x\n").unwrap();
+        assert_eq!(dates, ["a"]);
+        let times = batches[0].column(0).as_any().downcast_ref::<TimestampMicrosecondArray>();
+        assert_eq!(times.unwrap().value(0), 1_710_374_400_000_000);
+    }
+
+    #[test]
+    fn the_cell_that_keeps_a_column_from_being_a_time_is_named() {
+        let text = "n,at\n\"a\nb\",2020-01-01\nc,2020-01-02\nd,\ne,soon\nf,2020-01-03\n";
+        let odd = OddCell {
+            column: "at".to_owned(),
+            line: 6,
+            value: "soon".to_owned(),
+            odd: 1,
+            times: 3,
+        };
+        assert_eq!(read_text(text).unwrap().odd_times, [odd]);
+        assert!(read_text("n,at\nc,2020-01-02\nd,x\n").unwrap().odd_times.is_empty());
     }
 
     #[test]

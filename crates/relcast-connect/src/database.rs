@@ -28,9 +28,22 @@ pub struct Database {
     /// The tables and columns that the source holds as dates, without a time of the day: in CSV files
     /// those whose every value is written so. They are read as their midnights.
     pub dates: BTreeSet<(String, String)>,
+    /// Columns of CSV files that are text although most of their values are times.
+    pub odd_times: Vec<OddTime>,
     /// Hash of names, sizes and contents of the tables' files (not of what declares their keys).
     pub fingerprint: String,
     stamps: BTreeMap<String, Stamp>,
+}
+
+/// A column that would be a time, were it not for a few cells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OddTime {
+    /// The table.
+    pub table: String,
+    /// The column.
+    pub column: String,
+    /// What is wrong with it: how many cells, and line and value of the first.
+    pub text: String,
 }
 
 /// How large a table's file is and when it was written.
@@ -97,10 +110,22 @@ pub async fn open_with(db: &str, options: &OpenOptions) -> Result<Database, Conn
     // Taken first: what is written while we read counts as a change.
     let stamps = stamps(&files)?;
     let context = session(options, Tables::of_files(files.clone()))?;
-    let mut dates = BTreeSet::new();
+    let (mut dates, mut odd_times) = (BTreeSet::new(), Vec::new());
     for (table, path) in &files {
-        let found = register(&context, table, path).await?;
+        let (found, odd) = register(&context, table, path).await?;
         dates.extend(found.into_iter().map(|column| (table.clone(), column)));
+        odd_times.extend(odd.into_iter().map(|cell| OddTime {
+            table: table.clone(),
+            text: format!(
+                "{} of {} values are times; {} are none, the first {:?} in line {}",
+                cell.times,
+                cell.times + cell.odd,
+                cell.odd,
+                cell.value,
+                cell.line
+            ),
+            column: cell.column,
+        }));
     }
     let paths: Vec<&PathBuf> = files.values().collect();
     let fingerprint =
@@ -114,6 +139,7 @@ pub async fn open_with(db: &str, options: &OpenOptions) -> Result<Database, Conn
         directory: directory.to_owned(),
         tables: files.into_keys().collect(),
         dates,
+        odd_times,
         fingerprint,
         stamps,
     })
@@ -222,22 +248,25 @@ pub(crate) fn format_of(path: &Path) -> Option<Format> {
     }
 }
 
-/// Makes a table known; gives its columns of dates.
+/// Makes a table known; gives its columns of dates, and those that are nearly times.
 async fn register(
     context: &SessionContext,
     table: &str,
     path: &Path,
-) -> Result<Vec<String>, ConnectError> {
-    let (frame, dates) = match format_of(path) {
+) -> Result<(Vec<String>, Vec<csv::OddCell>), ConnectError> {
+    let (frame, dates, odd) = match format_of(path) {
         Some(Format::Csv) => {
-            let csv::Rows { schema, batches, dates } = csv::read(path)?;
+            let csv::Rows { schema, batches, dates, odd_times } = csv::read(path)?;
             let memory = MemTable::try_new(schema, vec![batches])?;
             let frame = context.read_table(Arc::new(memory))?;
-            (normalise::normalised_frame(frame, &BTreeMap::new())?, dates)
+            (normalise::normalised_frame(frame, &BTreeMap::new())?, dates, odd_times)
         }
-        _ => parquet::read(context, path).await?,
+        _ => {
+            let (frame, dates) = parquet::read(context, path).await?;
+            (frame, dates, Vec::new())
+        }
     };
     tracing::debug!(table, file = %path.display(), "table registered");
     context.register_table(TableReference::bare(table), frame.into_view())?;
-    Ok(dates)
+    Ok((dates, odd))
 }

@@ -22,8 +22,9 @@ mod source;
 mod sqlite;
 mod tables;
 mod target;
+mod written_dates;
 
-pub use database::{Database, OpenOptions, open, open_with};
+pub use database::{Database, OddTime, OpenOptions, open, open_with};
 pub use error::ConnectError;
 pub use json::flattened;
 pub use overlay::with_table;

@@ -165,6 +165,8 @@ pub struct Prepared {
     pub label_hash: Option<String>,
     /// Which label rows are left out, if any, since the options say so.
     pub left_out: Option<String>,
+    /// What a person should look at before the model is trusted; told in training alone.
+    pub doubts: Vec<String>,
 }
 
 impl Prepared {
@@ -201,6 +203,7 @@ impl Prepared {
             Self::build(home, database, schema, plan, cutoffs, splits, task, known_until).await?;
         prepared.examples.train.weights = weights.unwrap_or_default();
         prepared.left_out = left_out;
+        prepared.doubts = catalog.time_doubts(prepared.plan.entity);
         Ok(prepared)
     }
 
@@ -321,6 +324,7 @@ impl Prepared {
             known_until,
             label_hash,
             left_out: None,
+            doubts: Vec::new(),
         })
     }
 

@@ -1,0 +1,50 @@
+//! What may leak, or spoil the cutoffs, is told to whoever trains.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fmt::Write;
+use std::path::Path;
+
+use common::session::Asked;
+
+const CREATE: &str = "CREATE MODEL spend AS PREDICT SUM(events.amount, 0, 10, days) FOR EACH shops.shop_id WITH (epochs = 1, max_train_rows = 100)";
+
+/// Shops with an event a day each, and what each event is made of, with a day as people write it.
+fn write_shops(folder: &Path) {
+    let mut shops = "shop_id,size\n".to_owned();
+    let mut events = "event_id,shop_id,at,amount\n".to_owned();
+    let mut items = "item_id,event_id,picked\n".to_owned();
+    for shop in 1..=10 {
+        writeln!(shops, "{shop},{}", shop % 3).unwrap();
+        for day in 0..240 {
+            let event = shop * 1000 + day;
+            let (month, of_month) = (1 + day / 20, 1 + day % 20);
+            let amount = (event * 7919) % 100;
+            writeln!(events, "{event},{shop},2023-{month:02}-{of_month:02},{amount}.5").unwrap();
+            writeln!(items, "{event},{event},{:02}/{month:02}/2023", 1 + day % 12).unwrap();
+        }
+    }
+    for (name, text) in [("shops.csv", shops), ("events.csv", events), ("items.csv", items)] {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_whose_time_was_missed_is_told_until_a_person_says_that_it_has_none() {
+    let (source, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write_shops(source.path());
+    let asked = Asked::open(source.path(), home.path()).await;
+    asked.run(CREATE).await;
+    let told = asked.told.take();
+    let about = "table \"items\" has no time column, its rows are known with events (via event_id), but this looks like a time: \"picked\" (2400 of 2400 values are written as dates)";
+    assert!(told.iter().any(|note| note.starts_with(about)), "{told:?}");
+
+    let yaml = "tables:\n  items: { time_column: null }\n";
+    std::fs::write(source.path().join("relcast.yaml"), yaml).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let asked = Asked::open(source.path(), home.path()).await;
+    asked.run(CREATE).await;
+    let told = asked.told.take();
+    assert!(!told.iter().any(|note| note.contains("looks like a time")), "{told:?}");
+}
