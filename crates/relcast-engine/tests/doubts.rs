@@ -7,6 +7,8 @@ use std::fmt::Write;
 use std::path::Path;
 
 use common::session::Asked;
+use relcast_catalog::format_time;
+use relcast_engine::work::Question;
 
 const CREATE: &str = "CREATE MODEL spend AS PREDICT SUM(events.amount, 0, 10, days) FOR EACH shops.shop_id WITH (epochs = 1, max_train_rows = 100)";
 
@@ -47,4 +49,35 @@ async fn a_table_whose_time_was_missed_is_told_until_a_person_says_that_it_has_n
     asked.run(CREATE).await;
     let told = asked.told.take();
     assert!(!told.iter().any(|note| note.contains("looks like a time")), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cutoffs_are_laid_where_the_data_are_whatever_a_row_far_ahead_says() {
+    let source = tempfile::tempdir().unwrap();
+    write_shops(source.path());
+    let query = "PREDICT SUM(events.amount, 0, 10, days) FOR EACH shops.shop_id";
+    let ends = async || {
+        let database = relcast_connect::open(source.path().to_str().unwrap()).await.unwrap();
+        let catalog = relcast_catalog::load(&database, None).await.unwrap();
+        let question = Question::Query(query.to_owned());
+        let plan = question.plan(&catalog.schema, &[]).unwrap();
+        let cutoffs = plan.cutoffs(&database.context, &catalog.schema).await.unwrap();
+        let newest = plan.newest_time(&database.context, None).await.unwrap();
+        let by_then = plan.newest_time(&database.context, Some(i64::MAX / 8)).await.unwrap();
+        assert_eq!((newest, by_then), (Some(cutoffs.data_end), Some(cutoffs.data_end)));
+        cutoffs
+    };
+    let before = ends().await;
+    assert_eq!(format_time(before.data_end), "2023-12-20");
+    let events = source.path().join("events.csv");
+    let text = std::fs::read_to_string(&events).unwrap();
+    std::fs::write(&events, format!("{text}1,1,2600-01-01,1\n2,1,9999-12-31,1\n")).unwrap();
+    assert_eq!(ends().await, before);
+
+    let home = tempfile::tempdir().unwrap();
+    let asked = Asked::open(source.path(), home.path()).await;
+    asked.run(CREATE).await;
+    let told = asked.told.take();
+    let about = "2 rows of table \"events\" are far later than all that labels are taken from, which end on 2023-12-20: column \"at\" goes up to 9999-12-31";
+    assert!(told.iter().any(|note| note.starts_with(about)), "{told:?}");
 }

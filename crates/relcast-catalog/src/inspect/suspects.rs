@@ -128,7 +128,7 @@ fn table_findings(report: &TableReport, findings: &mut Vec<Finding>) {
             report.future_rows,
             &format!(
                 "rows are later than now (the latest: {latest}); the default cutoff follows the \
-                 newest row: correct them, or name the cutoff with AS OF"
+                 newest row that is not far from all others: correct them, or name the cutoff with AS OF"
             ),
         );
     }

@@ -19,6 +19,7 @@ use relcast_train::examples::Task;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::strays::strays;
 use crate::error::EngineError;
 use crate::home::Home;
 use crate::registry::Origin;
@@ -204,6 +205,9 @@ impl Prepared {
         prepared.examples.train.weights = weights.unwrap_or_default();
         prepared.left_out = left_out;
         prepared.doubts = catalog.time_doubts(prepared.plan.entity);
+        if prepared.plan.as_of.is_none() {
+            prepared.doubts.extend(strays(database, &catalog.schema, known_until).await?);
+        }
         Ok(prepared)
     }
 

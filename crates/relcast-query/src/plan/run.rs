@@ -8,8 +8,8 @@ use datafusion::prelude::SessionContext;
 use relcast_catalog::{Schema, quoted};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::cutoffs::{Cutoffs, Extent, Split, at_own_times, at_rows, lay_out};
-use super::entities::extent_sql;
+use super::cutoffs::{Cutoffs, Extent, STRAY_GAP, Split, at_own_times, at_rows, lay_out};
+use super::entities::{extent_sql, sides_sql};
 use super::label_plan::{LabelPlan, When};
 use super::named::NamedRows;
 use super::session::{collect, with_timestamps};
@@ -73,7 +73,8 @@ impl LabelPlan {
     }
 
     /// The newest time in what the target reads, which AS OF defaults to, or the newest up to
-    /// `until`: microseconds, UTC; none if there are no such times.
+    /// `until`: microseconds, UTC; none if there are no such times. Times far from all others, as
+    /// [`STRAY_GAP`] says, are set aside.
     ///
     /// # Errors
     /// [`QueryError::Run`] when DataFusion fails.
@@ -394,12 +395,45 @@ impl LabelPlan {
         let Some(sql) = extent_sql(times, until) else { return Ok(None) };
         let row =
             self.run(context, &[], &sql, "reading the first and last time of the data").await?;
-        Ok(match (times_of(&row, 0).first(), times_of(&row, 1).first()) {
-            (Some(first), Some(last)) => {
-                Some(Extent { train_from: *first, first: *first, last: *last })
-            }
-            _ => None,
-        })
+        let (Some(first), Some(mut last)) =
+            (times_of(&row, 0).first().copied(), times_of(&row, 1).first().copied())
+        else {
+            return Ok(None);
+        };
+        while let Some(before) = self.before_strays(context, times, first, last).await? {
+            last = before;
+        }
+        Ok(Some(Extent { train_from: first, first, last }))
+    }
+
+    /// The last time before those up to `last` that are strays; none where there are no strays.
+    ///
+    /// A gap that is longer than all before it has the middle of the whole in it.
+    async fn before_strays(
+        &self,
+        context: &SessionContext,
+        times: &[String],
+        first: i64,
+        last: i64,
+    ) -> Result<Option<i64>, QueryError> {
+        if last.saturating_sub(first) <= STRAY_GAP {
+            return Ok(None);
+        }
+        let sql = sides_sql(times, i64::midpoint(first, last), last);
+        let row = self.run(context, &[], &sql, "looking for times far from all others").await?;
+        let count = |column: usize| {
+            let counts = row.columns().get(column)?.as_primitive_opt::<Int64Type>()?;
+            counts.iter().flatten().next()
+        };
+        let (Some(before), Some(after)) =
+            (times_of(&row, 0).first().copied(), times_of(&row, 1).first().copied())
+        else {
+            return Ok(None);
+        };
+        let (later, all) = (count(2).unwrap_or(0), count(3).unwrap_or(0));
+        let are_few = later.saturating_mul(20) <= all;
+        let gap = after.saturating_sub(before);
+        Ok((are_few && gap > STRAY_GAP.max(before.saturating_sub(first))).then_some(before))
     }
 
     fn key_list(&self, alias: &str) -> String {
