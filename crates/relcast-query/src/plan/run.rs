@@ -40,6 +40,13 @@ impl LabelPlan {
                 let extent = Extent { train_from, ..extent };
                 lay_out(extent, self.horizon, &self.options, declared)
             }
+            When::ByTask { whole, .. } => {
+                let extent = self.extent(context, whole).await?;
+                let extent = extent.ok_or_else(|| QueryError::Split {
+                    message: "the tables of the database hold no times".to_owned(),
+                })?;
+                lay_out(extent, self.horizon, &self.options, declared)
+            }
             When::AtRows { cutoffs, read } => {
                 let times = self.row_cutoffs(context, cutoffs).await?;
                 let extent = self.extent(context, read).await?;
@@ -72,9 +79,25 @@ impl LabelPlan {
         }
     }
 
-    /// The newest time in what the target reads, which AS OF defaults to, or the newest up to
-    /// `until`: microseconds, UTC; none if there are no such times. Times far from all others, as
-    /// [`STRAY_GAP`] says, are set aside.
+    /// The cutoff that AS OF defaults to, the newest time in what the target reads: microseconds, UTC;
+    /// none if there are no such times.
+    ///
+    /// # Errors
+    /// [`QueryError::Run`] when DataFusion fails.
+    pub async fn default_cutoff(
+        &self,
+        context: &SessionContext,
+    ) -> Result<Option<i64>, QueryError> {
+        if let When::ByTask { read, .. } = &self.when
+            && let Some(extent) = self.found_extent(context, read, None).await?
+        {
+            return Ok(Some(extent.last));
+        }
+        self.newest_time(context, None).await
+    }
+
+    /// The newest time that labels may be taken from, or the newest up to `until`: microseconds, UTC;
+    /// none if there are no such times. Times far from all others, as [`STRAY_GAP`] says, are set aside.
     ///
     /// # Errors
     /// [`QueryError::Run`] when DataFusion fails.
@@ -87,6 +110,7 @@ impl LabelPlan {
             When::InWindows { read, .. } | When::AtRows { read, .. } | When::Once { read } => {
                 read.as_slice()
             }
+            When::ByTask { whole, .. } => whole.as_slice(),
             When::AtOwnTime { times } => std::slice::from_ref(times),
         };
         Ok(self.found_extent(context, times, until).await?.map(|e| e.last))
@@ -209,7 +233,10 @@ impl LabelPlan {
         let rows = self.label_rows(context, cutoffs.of(split)).await?;
         match self.when {
             When::Once { .. } => self.hashed_split(&rows, split),
-            When::InWindows { .. } | When::AtRows { .. } | When::AtOwnTime { .. } => Ok(rows),
+            When::InWindows { .. }
+            | When::ByTask { .. }
+            | When::AtRows { .. }
+            | When::AtOwnTime { .. } => Ok(rows),
         }
     }
 
