@@ -293,3 +293,21 @@ async fn a_missed_time_is_a_suspect_wherever_rows_inherit_theirs() {
     assert!(time_likes(&inspect(&opened, &catalog).await.unwrap()).is_empty());
     assert!(catalog.time_like.is_empty());
 }
+
+#[tokio::test]
+async fn keys_with_zeros_before_them_stay_apart_and_link() {
+    let files = [
+        ("users.csv", "user_id,age\n007,20\n7,30\n100,40\n"),
+        ("visits.csv", "id,user_id,at\n1,007,2020-01-01\n2,7,2020-01-02\n3,100,2020-01-03\n"),
+        // Nothing in this file says that its numbers are text.
+        ("calls.csv", "id,user_id,at\n1,100,2020-01-01\n2,7,2020-01-02\n"),
+    ];
+    let folder = folder(&files);
+    let database = database(folder.path()).await;
+    let catalog = load(&database, None).await.unwrap();
+    let inspection = inspect(&database, &catalog).await.unwrap();
+    assert_eq!(inspection.tables.iter().map(|t| t.duplicate_keys).sum::<u64>(), 0);
+    let edges: Vec<(&str, u64, u64)> =
+        inspection.links.iter().map(|l| (l.link.as_str(), l.edges, l.dangling)).collect();
+    assert_eq!(edges, [("calls.user_id", 2, 0), ("visits.user_id", 3, 0)]);
+}

@@ -53,7 +53,8 @@ pub(crate) fn read(path: &Path) -> Result<Rows, ConnectError> {
         format.infer_schema(open(path).map_err(|e| bad(e.to_string()))?, None).map_err(arrow)?;
     check_header(&inferred).map_err(bad)?;
 
-    let schema = Arc::new(with_times_as_text(&inferred));
+    let padded = padded_columns(path, &format, &inferred).map_err(arrow)?;
+    let schema = Arc::new(with_text(&inferred, &padded));
     let source = open(path).map_err(|e| bad(e.to_string()))?;
     let reader = ReaderBuilder::new(schema.clone()).with_format(format).build_buffered(source);
     let batches: Vec<RecordBatch> =
@@ -87,16 +88,46 @@ fn check_header(schema: &Schema) -> Result<(), String> {
     Ok(())
 }
 
-fn with_times_as_text(schema: &Schema) -> Schema {
-    let fields: Vec<Field> = schema
-        .fields()
-        .iter()
-        .map(|f| match f.data_type() {
-            DataType::Boolean | DataType::Int64 | DataType::Float64 => f.as_ref().clone(),
-            _ => Field::new(f.name(), DataType::Utf8, true),
-        })
-        .collect();
-    Schema::new(fields)
+/// The columns of whole numbers that are identifiers: some value is written with zeros before it, so
+/// that `007` and `7` are two.
+fn padded_columns(path: &Path, format: &Format, schema: &Schema) -> Result<Vec<usize>, ArrowError> {
+    let fields = schema.fields().iter().enumerate();
+    let whole: Vec<usize> =
+        fields.filter(|(_, f)| f.data_type() == &DataType::Int64).map(|(i, _)| i).collect();
+    if whole.is_empty() {
+        return Ok(Vec::new());
+    }
+    let as_text: Vec<Field> =
+        schema.fields().iter().map(|f| Field::new(f.name(), DataType::Utf8, true)).collect();
+    let reader = ReaderBuilder::new(Arc::new(Schema::new(as_text)))
+        .with_format(format.clone())
+        .with_projection(whole.clone())
+        .build_buffered(open(path)?)?;
+    let is_padded = |text: &str| {
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        digits.len() > 1 && digits.starts_with('0')
+    };
+    let mut padded = Vec::new();
+    for batch in reader {
+        for (index, column) in whole.iter().zip(batch?.columns()) {
+            let strings = column.as_any().downcast_ref::<StringArray>();
+            if strings.is_some_and(|s| s.iter().flatten().any(is_padded)) {
+                padded.push(*index);
+            }
+        }
+    }
+    Ok(padded)
+}
+
+/// The schema with text for all but truth values and numbers, and for the `padded` columns.
+fn with_text(schema: &Schema, padded: &[usize]) -> Schema {
+    let fields = schema.fields().iter().enumerate().map(|(index, f)| match f.data_type() {
+        DataType::Boolean | DataType::Int64 | DataType::Float64 if !padded.contains(&index) => {
+            f.as_ref().clone()
+        }
+        _ => Field::new(f.name(), DataType::Utf8, true),
+    });
+    Schema::new(fields.collect::<Vec<Field>>())
 }
 
 /// Turns text columns into timestamps where every value of every batch is one.
@@ -231,6 +262,9 @@ mod tests {
         assert_eq!(type_of("a,b\n1,x\n2.5,y\n"), DataType::Float64);
         assert_eq!(type_of("a,b\n1,x\n2.5,y\nz,y\n"), DataType::Utf8);
         assert_eq!(type_of("a,b\ntrue,x\nfalse,y\n"), DataType::Boolean);
+        assert_eq!(type_of("a,b\n7,x\n007,y\n"), DataType::Utf8);
+        assert_eq!(type_of("a,b\n0,x\n-10,y\n"), DataType::Int64);
+        assert_eq!(type_of("a,b\n0.5,x\n01,y\n"), DataType::Float64);
         assert_eq!(type_of("a,b\n,x\n,y\n"), DataType::Utf8);
         assert_eq!(type_of("\u{feff}a,b\n"), DataType::Utf8);
     }
