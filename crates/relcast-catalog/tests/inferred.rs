@@ -311,3 +311,13 @@ async fn keys_with_zeros_before_them_stay_apart_and_link() {
         inspection.links.iter().map(|l| (l.link.as_str(), l.edges, l.dangling)).collect();
     assert_eq!(edges, [("calls.user_id", 2, 0), ("visits.user_id", 3, 0)]);
 }
+
+#[tokio::test]
+async fn what_is_not_read_is_told() {
+    let files = [("users.csv", "user_id,age\n1,20\n"), ("orders.csv.gz", "")];
+    let folder = folder(&files);
+    let database = database(folder.path()).await;
+    let catalog = load(&database, None).await.unwrap();
+    let text = inspect(&database, &catalog).await.unwrap().to_text();
+    assert!(text.contains("orders.csv.gz") && text.contains("is not read"), "{text}");
+}

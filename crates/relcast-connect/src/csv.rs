@@ -19,7 +19,7 @@ use arrow::error::ArrowError;
 use crate::error::ConnectError;
 use crate::written_dates::find_written;
 
-const HINT: &str = "every row needs as many values as the header, in UTF-8 and separated by commas";
+const HINT: &str = "every row needs as many values as the header, in UTF-8 and separated by commas (in .tsv by tabs)";
 
 /// What a CSV file holds.
 #[derive(Debug)]
@@ -43,12 +43,14 @@ pub(crate) struct OddCell {
     pub(crate) times: usize,
 }
 
-/// Reads a CSV file with a header, an empty value as NULL.
+/// Reads a CSV file, or a TSV file, with a header, an empty value as NULL.
 pub(crate) fn read(path: &Path) -> Result<Rows, ConnectError> {
     let bad =
         |reason: String| ConnectError::Unreadable { file: path.to_owned(), reason, hint: HINT };
     let arrow = |e: ArrowError| bad(plain(&e));
-    let format = Format::default().with_header(true);
+    let is_tsv = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("tsv"));
+    let delimiter = if is_tsv { b'\t' } else { b',' };
+    let format = Format::default().with_header(true).with_delimiter(delimiter);
     let (inferred, _) =
         format.infer_schema(open(path).map_err(|e| bad(e.to_string()))?, None).map_err(arrow)?;
     check_header(&inferred).map_err(bad)?;

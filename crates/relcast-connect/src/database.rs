@@ -10,6 +10,8 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::error::ConnectError;
+use crate::left_out::left_out;
+use crate::sink::folder_of;
 use crate::tables::Tables;
 use crate::{csv, fingerprint, normalise, parquet};
 
@@ -30,6 +32,8 @@ pub struct Database {
     pub dates: BTreeSet<(String, String)>,
     /// Columns of CSV files that are text although most of their values are times.
     pub odd_times: Vec<OddTime>,
+    /// The names of what lies among the tables' files and is not read, each with what to do about it.
+    pub left_out: Vec<(String, &'static str)>,
     /// Hash of names, sizes and contents of the tables' files (not of what declares their keys).
     pub fingerprint: String,
     stamps: BTreeMap<String, Stamp>,
@@ -97,7 +101,7 @@ pub async fn open(db: &str) -> Result<Database, ConnectError> {
     open_with(db, &OpenOptions::default()).await
 }
 
-/// Opens a directory in RelBench layout (`db/*.parquet`) or a bare folder of Parquet and CSV
+/// Opens a directory in RelBench layout (`db/*.parquet`) or a bare folder of Parquet, CSV and TSV
 /// files; each file is one table, named by its stem.
 ///
 /// # Errors
@@ -134,12 +138,14 @@ pub async fn open_with(db: &str, options: &OpenOptions) -> Result<Database, Conn
             reason: e.to_string(),
             hint: "check its permissions",
         })?;
+    let left_out = paths.first().map(|file| left_out(folder_of(file))).unwrap_or_default();
     Ok(Database {
         context,
         directory: directory.to_owned(),
         tables: files.into_keys().collect(),
         dates,
         odd_times,
+        left_out,
         fingerprint,
         stamps,
     })
@@ -241,7 +247,7 @@ pub(crate) fn format_of(path: &Path) -> Option<Format> {
     let extension = path.extension()?.to_str()?;
     if extension.eq_ignore_ascii_case("parquet") {
         Some(Format::Parquet)
-    } else if extension.eq_ignore_ascii_case("csv") {
+    } else if ["csv", "tsv"].iter().any(|e| extension.eq_ignore_ascii_case(e)) {
         Some(Format::Csv)
     } else {
         None

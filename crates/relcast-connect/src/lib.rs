@@ -11,6 +11,7 @@ mod database;
 mod error;
 mod fingerprint;
 mod json;
+mod left_out;
 mod normalise;
 mod overlay;
 mod parquet;

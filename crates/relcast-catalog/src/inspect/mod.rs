@@ -142,6 +142,8 @@ pub enum FindingKind {
     InheritsWithTimes,
     /// A column that would be a time, were it not for a few cells.
     OddTime,
+    /// A file or folder among the tables that is not read.
+    LeftOut,
 }
 
 /// Something that may be wrong.

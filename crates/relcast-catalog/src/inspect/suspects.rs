@@ -80,6 +80,13 @@ pub(super) fn findings(
         count: None,
         text: format!("{}; until they are corrected, the column is read as text", odd.text),
     }));
+    findings.extend(database.left_out.iter().map(|(name, what)| Finding {
+        kind: FindingKind::LeftOut,
+        table: name.clone(),
+        column: None,
+        count: None,
+        text: format!("is not read: {what}"),
+    }));
     for (link, report) in schema.links.iter().zip(links) {
         link_findings(&schema.table(link.child).name, report, &mut findings);
     }

@@ -205,6 +205,8 @@ impl Prepared {
         prepared.examples.train.weights = weights.unwrap_or_default();
         prepared.left_out = left_out;
         prepared.doubts = catalog.time_doubts(prepared.plan.entity);
+        let unread = database.left_out.iter();
+        prepared.doubts.extend(unread.map(|(name, what)| format!("{name} is not read: {what}")));
         if prepared.plan.as_of.is_none() {
             prepared.doubts.extend(strays(database, &catalog.schema, known_until).await?);
         }
