@@ -330,3 +330,23 @@ async fn a_proposed_file_reads_back_as_the_same_schema() {
     assert!(!std::mem::take(&mut again.schema.declared_types).is_empty());
     assert_eq!(again.schema, catalog.schema, "{yaml}");
 }
+
+#[tokio::test]
+async fn what_is_declared_twice_is_refused() {
+    let twice = [
+        (
+            "tables:\n  orders: { primary_key: order_id }\n  orders: { time_column: null }\n",
+            "orders",
+        ),
+        (
+            "tables:\n  orders:\n    columns:\n      a: { ignored: true }\n      a: { planned: true }\n",
+            "a",
+        ),
+        ("tables:\n  orders:\n    foreign_keys:\n      b: customers\n      b: orders\n", "b"),
+    ];
+    for (yaml, name) in twice {
+        let message = error_of(&[CUSTOMERS, ORDERS, ("relcast.yaml", yaml)]).await;
+        let expected = format!("{name:?} is given twice");
+        assert!(message.contains(&expected) && message.contains("at line"), "{message}");
+    }
+}
