@@ -5,7 +5,7 @@
 //! timestamp. For tables that don't fit into memory, Parquet is the format.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ pub(crate) struct OddCell {
 pub(crate) fn read(path: &Path) -> Result<Rows, ConnectError> {
     let bad =
         |reason: String| ConnectError::Unreadable { file: path.to_owned(), reason, hint: HINT };
-    let arrow = |e: ArrowError| bad(plain(&e));
+    let arrow = |e: ArrowError| bad(with_line(path, plain(&e)));
     let is_tsv = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("tsv"));
     let delimiter = if is_tsv { b'\t' } else { b',' };
     let format = Format::default().with_header(true).with_delimiter(delimiter);
@@ -233,6 +233,30 @@ fn starts_like_a_date(text: &str) -> bool {
         })
 }
 
+/// The message with the line in which the bad row begins.
+fn with_line(path: &Path, message: String) -> String {
+    let Some((before, line)) = message.rsplit_once(" at line ") else { return message };
+    match line.parse().ok().and_then(|line| line_of_row(path, line)) {
+        Some(line) => format!("{before} at line {line}"),
+        None => message,
+    }
+}
+
+/// The line in which the row begins that the reader met in line `told`: under CRLF it counts up to
+/// the end of the row before, and it passes over empty lines without counting them.
+fn line_of_row(path: &Path, told: usize) -> Option<usize> {
+    let mut line = told;
+    for (index, text) in open(path).ok()?.split(b'\n').enumerate().skip(told.checked_sub(1)?) {
+        let text = text.ok()?;
+        let is_end_before = index + 1 == told && text.ends_with(b"\r");
+        if !is_end_before && !text.trim_ascii().is_empty() {
+            break;
+        }
+        line += 1;
+    }
+    Some(line)
+}
+
 /// The message of an Arrow error without its category.
 fn plain(error: &ArrowError) -> String {
     match error {
@@ -337,6 +361,17 @@ mod tests {
     fn ragged_rows_and_bad_headers_are_named() {
         let ragged = read_text("a,b\n1,2\n3\n").unwrap_err().to_string();
         assert!(ragged.contains("t.csv") && ragged.contains("line"), "{ragged}");
+        let lines = [
+            ("a,b\n1,2\n3\n", 3),
+            ("a,b\r\n1,2\r\n3\r\n", 3),
+            ("a,b\r\n\"x\r\ny\",2\r\n\r\n3\r\n", 5),
+            ("a,b\n1,2\n\n\n3\n", 5),
+            ("a,b\r\n3\r\n", 2),
+        ];
+        for (text, line) in lines {
+            let ragged = read_text(text).unwrap_err().to_string();
+            assert!(ragged.contains(&format!(" at line {line};")), "{text:?}: {ragged}");
+        }
         let twice = read_text("a,a\n1,2\n").unwrap_err().to_string();
         assert!(twice.contains("twice"), "{twice}");
         assert!(read_text("").unwrap_err().to_string().contains("no header"));

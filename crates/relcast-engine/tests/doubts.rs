@@ -81,3 +81,30 @@ async fn cutoffs_are_laid_where_the_data_are_whatever_a_row_far_ahead_says() {
     let about = "2 rows of table \"events\" are far later than all that labels are taken from, which end on 2023-12-20: column \"at\" goes up to 9999-12-31";
     assert!(told.iter().any(|note| note.starts_with(about)), "{told:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_there_is_nothing_of_is_told() {
+    let (source, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write_shops(source.path());
+    let marks = "mark_id,event_id,mark\n1,999999,2.5\n2,999998,1.5\n";
+    std::fs::write(source.path().join("marks.csv"), marks).unwrap();
+    let events = source.path().join("events.csv");
+    let text = std::fs::read_to_string(&events).unwrap();
+    let empty = |(index, line): (usize, &str)| match index {
+        0 => format!("{line},paid\n"),
+        1 => format!("{line},5.5\n"),
+        _ => format!("{line},\n"),
+    };
+    std::fs::write(&events, text.lines().enumerate().map(empty).collect::<String>()).unwrap();
+    let yaml = "tables:\n  items: { time_column: null }\n  marks: { time_column: null, foreign_keys: { event_id: events } }\n";
+    std::fs::write(source.path().join("relcast.yaml"), yaml).unwrap();
+    let asked = Asked::open(source.path(), home.path()).await;
+    let create = |target: &str| {
+        format!("CREATE MODEL m AS PREDICT {target} FOR EACH shops.shop_id WITH (epochs = 1)")
+    };
+    let unlinked = asked.error(&create("SUM(marks.mark, 0, 10, days)")).await;
+    assert!(unlinked.contains("no row that the target reads has a time"), "{unlinked}");
+    // The one payment is of the first day, which lies in no window.
+    let null = asked.error(&create("AVG(events.paid, 0, 10, days)")).await;
+    assert!(null.contains("10 entities take part") && null.contains("labels are NULL"), "{null}");
+}

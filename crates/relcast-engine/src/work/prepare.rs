@@ -10,6 +10,7 @@ use relcast_catalog::{Catalog, Schema, TaskManifest, format_time};
 use relcast_connect::Database;
 use relcast_graph::TemporalGraph;
 use relcast_query::{Cutoffs, DateKnown, LabelPlan, LabelSelect, OnError, Options, bind_with};
+use relcast_train::TrainError;
 use relcast_train::dataset::{
     LabelSplits, cutoff_column, examples, finite_labels, normalised_weights, open_graph, task_of,
     with_label_history,
@@ -196,6 +197,9 @@ impl Prepared {
         let schema = &question.schema_of_inputs(schema)?;
         let plan = question.plan(schema, set)?;
         let (splits, left_out) = label_splits(&database.context, &plan, &cutoffs).await?;
+        if splits.train.num_rows() == 0 {
+            refuse_null_labels(&database.context, &plan, &cutoffs).await?;
+        }
         splits.check_finite()?;
         let task = task_of(&plan.task_type, &splits.train)?;
         let known_until = cutoffs.data_end;
@@ -360,6 +364,26 @@ async fn label_splits(
         OnError::Skip => splits.leave_out_infinite()?,
     };
     Ok((splits, left_out))
+}
+
+/// Refuses labels that are NULL for all entities at the last training cutoff, if there are any
+/// entities.
+async fn refuse_null_labels(
+    ctx: &SessionContext,
+    plan: &LabelPlan,
+    cutoffs: &Cutoffs,
+) -> Result<(), EngineError> {
+    let Some(last) = cutoffs.train.last() else { return Ok(()) };
+    let count = plan.entities(ctx, *last).await?.num_rows();
+    if count == 0 {
+        return Ok(());
+    }
+    Err(TrainError::Labels(format!(
+        "there is no label row to learn from: {count} entities take part at the last training cutoff {}, but their labels are NULL there and at all before it: \
+         no row lies in their windows, what the target reads is NULL in all of them, or ASSUMING leaves them out",
+        format_time(*last)
+    ))
+    .into())
 }
 
 /// Until when the world is known to someone who predicts at `cutoff`: at least until then, unless

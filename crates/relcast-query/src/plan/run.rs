@@ -31,9 +31,7 @@ impl LabelPlan {
         match &self.when {
             When::InWindows { read, whole } => {
                 let extent = self.extent(context, read).await?;
-                let extent = extent.ok_or_else(|| QueryError::Split {
-                    message: "the tables that the target reads hold no times".to_owned(),
-                })?;
+                let extent = extent.ok_or_else(|| no_times(read))?;
                 let begin = self.found_extent(context, whole, None).await?;
                 let first_window = self.horizon.before(extent.first);
                 let train_from = begin.map_or(extent.first, |b| b.first.max(first_window));
@@ -42,9 +40,7 @@ impl LabelPlan {
             }
             When::ByTask { whole, .. } => {
                 let extent = self.extent(context, whole).await?;
-                let extent = extent.ok_or_else(|| QueryError::Split {
-                    message: "the tables of the database hold no times".to_owned(),
-                })?;
+                let extent = extent.ok_or_else(|| no_times(whole))?;
                 lay_out(extent, self.horizon, &self.options, declared)
             }
             When::AtRows { cutoffs, read } => {
@@ -496,6 +492,19 @@ impl LabelPlan {
         let kept = BooleanArray::from(in_split.collect::<Vec<bool>>());
         filter_record_batch(rows, &kept).map_err(|e| doing(e.into()))
     }
+}
+
+/// Why there is nothing between which cutoffs could be laid out.
+fn no_times(times: &[String]) -> QueryError {
+    let message = match times.is_empty() {
+        true => {
+            "no table that the target reads has times: neither a time column nor links to a table with one; declare time_column in relcast.yaml"
+        }
+        false => {
+            "no row that the target reads has a time: its tables have no rows, their times are NULL, or no row of one is linked to a row of the next; `inspect` counts rows, NULLs and links"
+        }
+    };
+    QueryError::Split { message: message.to_owned() }
 }
 
 /// The times of a column, microseconds, UTC, without NULLs.
