@@ -167,7 +167,7 @@ pub(super) fn sides_sql(times: &[String], middle: i64, last: i64) -> String {
         times.iter().map(|sql| format!("SELECT r.\"time\" FROM ({sql}) AS r")).collect();
     let (middle, last) = (time_sql(middle), time_sql(last));
     format!(
-        "SELECT MAX(CASE WHEN r.\"time\" <= {middle} THEN r.\"time\" END) AS \"before\", MIN(CASE WHEN r.\"time\" > {middle} THEN r.\"time\" END) AS \"after\", SUM(CASE WHEN r.\"time\" > {middle} THEN 1 ELSE 0 END) AS \"later\", COUNT(*) AS \"all\" FROM ({}) AS r WHERE r.\"time\" <= {last}",
+        "SELECT MAX(CASE WHEN r.\"time\" <= {middle} THEN r.\"time\" END) AS \"before\", MIN(CASE WHEN r.\"time\" > {middle} THEN r.\"time\" END) AS \"after\", COUNT(CASE WHEN r.\"time\" > {middle} THEN 1 END) AS \"later\", COUNT(*) AS \"all\" FROM ({}) AS r WHERE r.\"time\" <= {last}",
         times.join(" UNION ALL ")
     )
 }
