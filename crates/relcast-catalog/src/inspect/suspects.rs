@@ -71,7 +71,7 @@ pub(super) fn findings(
     for (table, report) in schema.tables.iter().zip(tables) {
         table_findings(report, &mut findings);
         column_findings(table, report, &mut findings);
-        time_findings(catalog, table, &mut findings);
+        time_findings(catalog, table, report, &mut findings);
     }
     findings.extend(database.odd_times.iter().map(|odd| Finding {
         kind: FindingKind::OddTime,
@@ -195,7 +195,12 @@ fn column_findings(table: &Table, report: &TableReport, findings: &mut Vec<Findi
 }
 
 /// Columns that look like times in a table without a time column, unless a person said that it has none.
-fn time_findings(catalog: &Catalog, table: &Table, findings: &mut Vec<Finding>) {
+fn time_findings(
+    catalog: &Catalog,
+    table: &Table,
+    report: &TableReport,
+    findings: &mut Vec<Finding>,
+) {
     if table.time_column.is_some() || catalog.untimed.contains(&table.name) {
         return;
     }
@@ -204,7 +209,10 @@ fn time_findings(catalog: &Catalog, table: &Table, findings: &mut Vec<Finding>) 
         KnownFrom::Static => (FindingKind::StaticWithTimes, "counts as always known".to_owned()),
         _ => (FindingKind::InheritsWithTimes, format!("is known {known}")),
     };
-    for column in &table.columns {
+    for (column, counts) in table.columns.iter().zip(&report.columns) {
+        if counts.constant && report.rows > 1 {
+            continue;
+        }
         let is_like = |t: &&TimeLike| t.table == table.name && t.column == column.name;
         let like = catalog.time_like.iter().find(is_like);
         let is_named = column.semantic == SemanticType::Timestamp
