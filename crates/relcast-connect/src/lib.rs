@@ -13,6 +13,7 @@ mod error;
 mod file_writer;
 mod fingerprint;
 mod json;
+mod left_out;
 mod normalise;
 mod overlay;
 mod parquet;
@@ -24,8 +25,9 @@ mod source;
 mod sqlite;
 mod tables;
 mod target;
+mod written_dates;
 
-pub use database::{Database, OpenOptions, open, open_with};
+pub use database::{Database, OddTime, OpenOptions, open, open_with};
 pub use error::ConnectError;
 pub use file_writer::{CsvOptions, FileWriter};
 pub use json::flattened;

@@ -31,8 +31,8 @@ impl Session {
         let stored = self.engine.stored(&model.name.text, version_of(model)).await?;
         let engine = self.engine.clone();
         let importance = apart(async move || {
-            let newest = engine.newest_time(&stored).await?;
-            let scorer = engine.scorer(&stored, newest).await?;
+            let cutoff = engine.default_cutoff(&stored).await?;
+            let scorer = engine.scorer(&stored, cutoff).await?;
             scorer.importance()
         })
         .await?;
@@ -50,8 +50,8 @@ impl Session {
         let Asked::Model(stored) = asked else { return Err(EngineError::NamesEntities) };
         let engine = self.engine.clone();
         let (found, eligible) = apart(async move || {
-            let newest = engine.newest_time(&stored).await?;
-            let cutoff = plan.as_of.unwrap_or(newest);
+            let default = engine.default_cutoff(&stored).await?;
+            let cutoff = plan.as_of.unwrap_or(default);
             let seeds = plan.seeds(&engine.database.context, cutoff).await?;
             let scorer = engine.scorer(&stored, cutoff).await?;
             let width = seeds.num_columns();

@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use relcast_query::ast::{ModelName, Name};
 use relcast_query::statement::{CreateModel, Existing};
-use relcast_query::{History, OptionValue, Options, Span};
+use relcast_query::{History, OptionValue, Options, QueryError, Span, option_place};
 use relcast_train::evaluate::Evaluation;
 use serde_json::Value;
 
@@ -84,6 +84,16 @@ impl Session {
         options: &[(Name, OptionValue)],
     ) -> Result<Answer, EngineError> {
         let written = Options::from_statement(options)?;
+        if let Some((other, _)) =
+            options.iter().find(|(name, _)| !name.text.eq_ignore_ascii_case("history"))
+        {
+            let refused = QueryError::Option {
+                at: option_place(options, &other.text),
+                message: format!("EVALUATE MODEL takes no option \"{}\"", other.text),
+                hint: Some("it takes history alone; others are decided in training".to_owned()),
+            };
+            return Err(refused.into());
+        }
         let said = options.iter().any(|(name, _)| name.text.eq_ignore_ascii_case("history"));
         let history: Option<History> = said.then_some(written.history);
         let stored = self.engine.stored(&model.name.text, version_of(model)).await?;

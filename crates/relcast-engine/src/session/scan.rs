@@ -129,7 +129,8 @@ impl PredictionScan {
         }
         let newest = self.engine.newest_time(model).await?;
         let started = Instant::now();
-        let seeds = self.seeds(self.resolved.plan.as_of.unwrap_or(newest)).await?;
+        let default = self.engine.default_cutoff(model).await?;
+        let seeds = self.seeds(self.resolved.plan.as_of.unwrap_or(default)).await?;
         figures.finding.add_elapsed(started);
         let mut left = self.limit.unwrap_or(usize::MAX).min(seeds.num_rows());
         let mut start = 0;

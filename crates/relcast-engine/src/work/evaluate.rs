@@ -84,6 +84,7 @@ pub(super) fn notes(prepared: &Prepared) -> Vec<String> {
     ]
     .into_iter()
     .flatten()
+    .chain(prepared.doubts.iter().cloned())
     .collect()
 }
 

@@ -8,6 +8,7 @@ mod explain;
 mod predict;
 mod prepare;
 mod scorer;
+mod strays;
 mod submit;
 mod train;
 

@@ -98,14 +98,15 @@ async fn predict_stored(
     asked: Asked<'_>,
 ) -> Result<RecordBatch, EngineError> {
     let moment = match at {
-        PredictAt::Moment(moment) => moment,
+        PredictAt::Moment(Some(moment)) => Some(moment),
+        PredictAt::Moment(None) => Some(stored.default_cutoff(database).await?),
         PredictAt::Split(..) => None,
     };
     let scorer = Scorer::open(home, database, &catalog.schema, stored.clone(), moment).await?;
     let prepared = &scorer.prepared;
     let embedded = asked.plan.options.embedding;
     match at {
-        PredictAt::Moment(moment) => {
+        PredictAt::Moment(_) => {
             let cutoff = moment.unwrap_or(prepared.cutoffs.data_end);
             let keys = asked.plan.entities(&database.context, cutoff).await?;
             let scores = scorer.scores(keys.columns(), cutoff, embedded)?;

@@ -10,6 +10,7 @@ use relcast_catalog::{Catalog, Schema, TaskManifest, format_time};
 use relcast_connect::Database;
 use relcast_graph::TemporalGraph;
 use relcast_query::{Cutoffs, DateKnown, LabelPlan, LabelSelect, OnError, Options, bind_with};
+use relcast_train::TrainError;
 use relcast_train::dataset::{
     LabelSplits, cutoff_column, examples, finite_labels, normalised_weights, open_graph, task_of,
     with_label_history,
@@ -19,6 +20,7 @@ use relcast_train::examples::Task;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::strays::strays;
 use crate::error::EngineError;
 use crate::home::Home;
 use crate::registry::Origin;
@@ -165,6 +167,8 @@ pub struct Prepared {
     pub label_hash: Option<String>,
     /// Which label rows are left out, if any, since the options say so.
     pub left_out: Option<String>,
+    /// What a person should look at before the model is trusted; told in training alone.
+    pub doubts: Vec<String>,
 }
 
 impl Prepared {
@@ -193,6 +197,9 @@ impl Prepared {
         let schema = &question.schema_of_inputs(schema)?;
         let plan = question.plan(schema, set)?;
         let (splits, left_out) = label_splits(&database.context, &plan, &cutoffs).await?;
+        if splits.train.num_rows() == 0 {
+            refuse_null_labels(&database.context, &plan, &cutoffs).await?;
+        }
         splits.check_finite()?;
         let task = task_of(&plan.task_type, &splits.train)?;
         let known_until = cutoffs.data_end;
@@ -201,6 +208,12 @@ impl Prepared {
             Self::build(home, database, schema, plan, cutoffs, splits, task, known_until).await?;
         prepared.examples.train.weights = weights.unwrap_or_default();
         prepared.left_out = left_out;
+        prepared.doubts = catalog.time_doubts(prepared.plan.entity);
+        let unread = database.left_out.iter();
+        prepared.doubts.extend(unread.map(|(name, what)| format!("{name} is not read: {what}")));
+        if prepared.plan.as_of.is_none() {
+            prepared.doubts.extend(strays(database, &catalog.schema, known_until).await?);
+        }
         Ok(prepared)
     }
 
@@ -321,6 +334,7 @@ impl Prepared {
             known_until,
             label_hash,
             left_out: None,
+            doubts: Vec::new(),
         })
     }
 
@@ -350,6 +364,26 @@ async fn label_splits(
         OnError::Skip => splits.leave_out_infinite()?,
     };
     Ok((splits, left_out))
+}
+
+/// Refuses labels that are NULL for all entities at the last training cutoff, if there are any
+/// entities.
+async fn refuse_null_labels(
+    ctx: &SessionContext,
+    plan: &LabelPlan,
+    cutoffs: &Cutoffs,
+) -> Result<(), EngineError> {
+    let Some(last) = cutoffs.train.last() else { return Ok(()) };
+    let count = plan.entities(ctx, *last).await?.num_rows();
+    if count == 0 {
+        return Ok(());
+    }
+    Err(TrainError::Labels(format!(
+        "there is no label row to learn from: {count} entities take part at the last training cutoff {}, but their labels are NULL there and at all before it: \
+         no row lies in their windows, what the target reads is NULL in all of them, or ASSUMING leaves them out",
+        format_time(*last)
+    ))
+    .into())
 }
 
 /// Until when the world is known to someone who predicts at `cutoff`: at least until then, unless

@@ -85,14 +85,15 @@ pub(super) async fn predict(
     let found = turn.within(async {
         let stored = engine.stored(&model, version).await?;
         let until = engine.newest_time(&stored).await?;
-        Ok((stored, until))
+        let cutoff = engine.default_cutoff(&stored).await?;
+        Ok((stored, until, cutoff))
     });
-    let (stored, until) = found.await?;
+    let (stored, until, default) = found.await?;
     let options = read_options(&request.options)?;
     let query = query(&stored, request.keys.as_deref(), as_of, options)?;
     let statement = statement(query, request.limit);
     let running = turn.run(&shared, &caller, &statement, "").await.map_err(without_place)?;
-    let (cutoff, data_until) = (moment(as_of.unwrap_or(until)), moment(until));
+    let (cutoff, data_until) = (moment(as_of.unwrap_or(default)), moment(until));
     if wants_arrow(&headers) {
         return running.stream(&[
             ("model", stored.name.clone()),
