@@ -24,7 +24,7 @@ use relcast_query::{Cutoffs, LabelPlan, TaskType};
 
 use crate::error::TrainError;
 use crate::examples::{Examples, Task};
-use crate::label_values::{as_numbers, check_binary, numbers};
+use crate::label_values::{as_numbers, check_binary, class_numbers, numbers};
 use crate::scale::RobustScale;
 
 /// The table of closed labels, and its columns beside the entity's key.
@@ -284,10 +284,7 @@ pub fn examples(
     let labels = label_column(rows)?;
     let labels = match task {
         Task::Multiclass { classes } => {
-            let texts = cast(labels, &DataType::Utf8)?;
-            let position = |text: &str| classes.binary_search_by(|c| c.as_str().cmp(text)).ok();
-            let texts = texts.as_string::<i32>().iter();
-            texts.map(|t| t.and_then(position).map_or(f64::NAN, |p| p as f64)).collect()
+            class_numbers(classes, cast(labels, &DataType::Utf8)?.as_string::<i32>())
         }
         Task::Binary => {
             let labels = numbers(labels)?;
