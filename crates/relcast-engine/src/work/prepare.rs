@@ -42,6 +42,24 @@ const RESULT_COLUMNS: [&str; 13] = [
     "data_until",
 ];
 
+/// Those that a prediction has besides where FOR names keys; no label stands beside them.
+const NAMED_COLUMNS: [&str; 2] = ["eligible", "reason"];
+
+/// Refuses a key or a label that would share its name with a column of predictions.
+///
+/// # Errors
+/// [`EngineError::ResultColumn`].
+pub(crate) fn refuse_result_columns(plan: &LabelPlan) -> Result<(), EngineError> {
+    let is = |name: &str, columns: &[&str]| columns.iter().any(|c| c.eq_ignore_ascii_case(name));
+    let taken = |name: &&String| is(name, &RESULT_COLUMNS);
+    let taken_key = |name: &&String| taken(name) || is(name, &NAMED_COLUMNS);
+    let key = plan.entity_columns.iter().find(taken_key);
+    match key.or_else(|| Some(&plan.label_column).filter(taken)) {
+        Some(name) => Err(EngineError::ResultColumn { name: name.clone() }),
+        None => Ok(()),
+    }
+}
+
 /// What is to be predicted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -75,10 +93,7 @@ impl Question {
         set: &[(String, String)],
     ) -> Result<LabelPlan, EngineError> {
         let plan = self.unchecked_plan(schema, set)?;
-        let taken = |name: &&String| RESULT_COLUMNS.iter().any(|c| c.eq_ignore_ascii_case(name));
-        if let Some(name) = plan.entity_columns.iter().chain([&plan.label_column]).find(taken) {
-            return Err(EngineError::ResultColumn { name: name.clone() });
-        }
+        refuse_result_columns(&plan)?;
         Ok(plan)
     }
 
