@@ -343,7 +343,12 @@ pub async fn open_graph(
     schema: &Schema,
     directory: &Path,
 ) -> Result<Arc<TemporalGraph>, TrainError> {
-    let graph = match TemporalGraph::open(directory) {
+    // Columns are checked when they are read, and whoever opens a graph reads them all.
+    let whole = TemporalGraph::open(directory).and_then(|graph| {
+        graph.tables().try_for_each(|table| graph.table_columns(table).map(drop))?;
+        Ok(graph)
+    });
+    let graph = match whole {
         Ok(graph) => graph,
         Err(error) => {
             if directory.exists() {
