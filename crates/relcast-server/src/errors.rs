@@ -74,6 +74,7 @@ fn code(error: &EngineError) -> &'static str {
         EngineError::NotYet { .. } => "0A000",
         EngineError::Stopped => "57014",
         EngineError::Forbidden => "42501",
+        EngineError::Outdated { .. } => "57P03",
         EngineError::Locked { .. } => "55P03",
         EngineError::SchemaChanged { .. } => "55000",
         EngineError::ModelName { .. } => "42602",

@@ -81,8 +81,10 @@ pub(super) async fn predict(
 ) -> Result<Response, HttpError> {
     let as_of = request.as_of.as_deref().map(read_moment).transpose()?;
     let version = request.version.map(|version| i64::try_from(version).unwrap_or(i64::MAX));
-    let (engine, turn) = (shared.session.engine(), shared.turn()?);
+    let turn = shared.turn()?;
     let found = turn.within(async {
+        let session = shared.session.get().await?;
+        let engine = session.engine();
         let stored = engine.stored(&model, version).await?;
         let until = engine.newest_time(&stored).await?;
         Ok((stored, until))
