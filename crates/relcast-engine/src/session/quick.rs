@@ -33,15 +33,7 @@ pub(super) async fn quick_model(
         found => return found,
     }
     watcher.notice("no model is named: training a quick one; CREATE MODEL trains a thorough one");
-    let mut set = Vec::new();
-    // A budget says by itself how long this may take.
-    let short = options.budget.is_none();
-    if short && options.epochs.is_none() {
-        set.push(("epochs".to_owned(), EPOCHS.to_string()));
-    }
-    if short && options.max_train_rows.is_none() {
-        set.push(("max_train_rows".to_owned(), TRAIN_ROWS.to_string()));
-    }
+    let set = quick_set(options);
     let started = Instant::now();
     let (shared, question, told) = (engine.clone(), question.clone(), watcher.clone());
     let trained = name.clone();
@@ -68,4 +60,15 @@ pub(super) async fn quick_model(
         started.elapsed().as_secs_f64()
     ));
     engine.stored(&name, None).await
+}
+
+/// What is set beside the options of a query that a quick model is trained for.
+pub(super) fn quick_set(options: &Options) -> Vec<(String, String)> {
+    // A budget says by itself how long this may take.
+    let short = options.budget.is_none();
+    let epochs = (short && options.epochs.is_none()).then_some(("epochs", EPOCHS));
+    let rows =
+        (short && options.max_train_rows.is_none()).then_some(("max_train_rows", TRAIN_ROWS));
+    let set = epochs.into_iter().chain(rows);
+    set.map(|(name, value)| (name.to_owned(), value.to_string())).collect()
 }
