@@ -7,12 +7,16 @@ use relcast_query::Options;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::apart::apart;
+use super::tables::place_of;
 use super::watch::{Watch, Watcher};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::registry::QUICK;
 use crate::stored::StoredModel;
 use crate::work::{Question, lock_to_train, train};
+
+/// Quick models of a database that are kept, the newest of them.
+const KEPT: usize = 32;
 
 /// What is tried where the query does not say it.
 const EPOCHS: usize = 3;
@@ -27,7 +31,8 @@ pub(super) async fn quick_model(
 ) -> Result<Arc<StoredModel>, EngineError> {
     let Question::Query(text) = question else { return Err(EngineError::NamesEntities) };
     let identity = format!("{}\n{text}", engine.database.fingerprint);
-    let name = format!("{QUICK}{:016x}", xxh3_64(identity.as_bytes()));
+    let of_database = format!("{QUICK}{}.", place_of(&engine.database));
+    let name = format!("{of_database}{:016x}", xxh3_64(identity.as_bytes()));
     match engine.stored(&name, None).await {
         Err(EngineError::NoModel { .. } | EngineError::SchemaChanged { .. }) => {}
         found => return found,
@@ -48,7 +53,12 @@ pub(super) async fn quick_model(
         };
         registry.refuse_existing(&trained).await?;
         let mut watch = Watch { watcher: told, stop };
-        train(registry, database, catalog, &question, &set, &lock, &mut watch).await
+        let report = train(registry, database, catalog, &question, &set, &lock, &mut watch).await?;
+        // The answer is there; whoever trains the next one clears up too.
+        if let Err(error) = registry.keep_newest(&of_database, KEPT).await {
+            tracing::warn!("older quick models cannot be dropped: {error}");
+        }
+        Ok(report)
     });
     let report = match report.await {
         Err(EngineError::ModelExists { .. }) => return engine.stored(&name, None).await,
