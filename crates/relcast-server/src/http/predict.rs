@@ -94,6 +94,8 @@ pub(super) async fn predict(
     let query = query(&stored, request.keys.as_deref(), as_of, options)?;
     let statement = statement(query, request.limit);
     let running = turn.run(&shared, &caller, &statement, "").await.map_err(without_place)?;
+    // The source may have changed in between.
+    let until = running.data_until().unwrap_or(until);
     let (cutoff, data_until) = (moment(as_of.unwrap_or(until)), moment(until));
     if wants_arrow(&headers) {
         return running.stream(&[
