@@ -50,12 +50,26 @@ pub struct OddTime {
     pub text: String,
 }
 
-/// How large a table's file is and when it was written.
-type Stamp = (u64, Option<SystemTime>);
+/// How large a table's file is, when it was written, and which file it is.
+type Stamp = (u64, Option<SystemTime>, Identity);
+
+/// What changes when another file takes the place of one, be it as large and as old.
+type Identity = (u64, i64, i64);
+
+#[cfg(unix)]
+fn identity(metadata: &std::fs::Metadata) -> Identity {
+    use std::os::unix::fs::MetadataExt;
+    (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
+}
+
+#[cfg(not(unix))]
+fn identity(_: &std::fs::Metadata) -> Identity {
+    Identity::default()
+}
 
 impl Database {
-    /// Whether files of tables came, went or were written since the database was opened. Looks at
-    /// sizes and times of writing, not at contents.
+    /// Whether files of tables came, went, were written or replaced since the database was opened.
+    /// Looks at sizes, times of writing and which files they are, not at contents.
     ///
     /// # Errors
     /// When the folder can no longer be read, or holds no table.
@@ -71,7 +85,8 @@ fn stamps(files: &BTreeMap<String, PathBuf>) -> Result<BTreeMap<String, Stamp>, 
             reason: e.to_string(),
             hint: "check its permissions",
         })?;
-        Ok((table.clone(), (metadata.len(), metadata.modified().ok())))
+        let written = metadata.modified().ok();
+        Ok((table.clone(), (metadata.len(), written, identity(&metadata))))
     };
     files.iter().map(stamp).collect()
 }

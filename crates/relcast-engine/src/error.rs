@@ -142,6 +142,14 @@ pub enum EngineError {
         /// The name.
         name: String,
     },
+    /// What was read of the source is older than it may be, and it cannot be read again.
+    #[error("what was read of the source is older than --freshness allows ({bound:?}): {reason}")]
+    Outdated {
+        /// How old it may be.
+        bound: std::time::Duration,
+        /// Why it cannot be read.
+        reason: String,
+    },
     /// There is nothing that RelBench's leaderboard would take.
     #[error("model \"{model}\" has nothing to submit to RelBench: {reason}")]
     NoSubmission {
@@ -310,6 +318,9 @@ impl EngineError {
             }
             Self::TableExists { .. } => {
                 "choose another name; CREATE OR REPLACE TABLE replaces a table that CREATE TABLE made"
+            }
+            Self::Outdated { .. } => {
+                "mend the source: answers go on once it can be read; or allow more with --freshness"
             }
             Self::ReadOnly { .. } => "INSERT and DROP are for tables that CREATE TABLE made",
             Self::OtherTarget { .. } => {

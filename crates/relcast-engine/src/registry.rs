@@ -3,6 +3,7 @@
 //! Owns `registry.db` (SQLite) and, through it, the artefact folders. Promises that a version is
 //! there whole (row and artefact) or not at all. Times are microseconds, UTC.
 
+use std::cmp::Reverse;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -316,6 +317,35 @@ impl Registry {
             self.remove_folder(&self.home.artefacts().join(model))?;
         }
         Ok(dropped)
+    }
+
+    /// Drops the models whose names start with `prefix`, but for the `most` that were registered
+    /// last and those that somebody is writing.
+    ///
+    /// # Errors
+    /// [`EngineError::Registry`], or if a folder cannot be removed.
+    pub async fn keep_newest(&self, prefix: &str, most: usize) -> Result<(), EngineError> {
+        let mut versions = self.versions().await?;
+        versions.retain(|version| version.model.starts_with(prefix));
+        versions.sort_by_key(|version| Reverse(version.created_at));
+        let mut models: Vec<String> = Vec::new();
+        for version in versions {
+            if !models.contains(&version.model) {
+                models.push(version.model);
+            }
+        }
+        for model in models.iter().skip(most) {
+            let lock = match self.home.lock_model(model, Duration::ZERO) {
+                Err(EngineError::Locked { .. }) => continue,
+                lock => lock?,
+            };
+            match self.drop_versions(&lock, None).await {
+                // Somebody else was faster.
+                Ok(_) | Err(EngineError::NoModel { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn pool(&self) -> &SqlitePool {

@@ -95,6 +95,26 @@ async fn the_newest_version_is_the_default_until_one_is_chosen() {
 }
 
 #[tokio::test]
+async fn of_models_with_a_prefix_the_newest_are_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let registry = open(directory.path()).await;
+    for model in ["_quick.a.1", "_quick.a.2", "_quick.a.3", "_quick.a.4", "_quick.b.1", "churn"] {
+        publish(&registry, model, 1).await.unwrap();
+    }
+    let writing = registry.home().lock_model("_quick.a.1", Duration::ZERO).unwrap();
+    registry.keep_newest("_quick.a.", 2).await.unwrap();
+    let names = async || -> Vec<String> {
+        registry.versions().await.unwrap().into_iter().map(|version| version.model).collect()
+    };
+    let left = ["_quick.a.1", "_quick.a.3", "_quick.a.4", "_quick.b.1", "churn"];
+    assert_eq!(names().await, left);
+    assert!(!directory.path().join("artifacts/_quick.a.2").exists());
+    drop(writing);
+    registry.keep_newest("_quick.a.", 2).await.unwrap();
+    assert_eq!(names().await, left[1..]);
+}
+
+#[tokio::test]
 async fn an_unknown_model_names_the_nearest() {
     let directory = tempfile::tempdir().unwrap();
     let registry = open(directory.path()).await;

@@ -80,6 +80,7 @@ fn code(error: &EngineError) -> &'static str {
         | EngineError::OutOfReach { .. }
         | EngineError::InHome { .. }
         | EngineError::SharedSetting { .. } => "42501",
+        EngineError::Outdated { .. } => "57P03",
         EngineError::Locked { .. } => "55P03",
         EngineError::SchemaChanged { .. } => "55000",
         EngineError::ModelName { .. } => "42602",

@@ -294,7 +294,7 @@ fn balance(labels: &[f64]) -> f64 {
 /// The same for each of several classes: the square root of an even share per row of the class.
 fn weights_of_classes(labels: &[f64], classes: usize) -> Vec<f64> {
     let mut rows = vec![0_usize; classes];
-    for label in labels.iter().filter(|label| !label.is_nan()) {
+    for label in labels {
         if let Some(rows) = rows.get_mut(*label as usize) {
             *rows += 1;
         }

@@ -144,8 +144,8 @@ pub struct Serve {
     /// How long a statement may take, such as 30s, unless its session sets statement_timeout
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub statement_timeout: Option<Duration>,
-    /// How often the source is looked at for changes, such as 5s or 10min; by default never. What it
-    /// holds then is read, and answered from once the models in use are ready on it
+    /// How old an answer's data may be, such as 5s or 10min; by default as old as the server. The
+    /// source is looked at twice in that time, and before an answer that would be older
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub freshness: Option<Duration>,
     /// MiB that the SQL of one statement may take for sorting, joining and grouping

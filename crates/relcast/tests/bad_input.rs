@@ -443,6 +443,47 @@ fn a_column_with_the_name_of_a_column_of_predictions_is_refused() {
 }
 
 #[test]
+fn a_key_with_the_name_of_a_column_of_predictions_is_refused_before_anything_is_trained() {
+    for name in ["eligible", "reason", "prediction"] {
+        let shop = shop();
+        edit(shop.path(), "customers.csv", "customer_id,", &format!("{name},"));
+        edit(
+            shop.path(),
+            "relcast.yaml",
+            "primary_key: customer_id",
+            &format!("primary_key: {name}"),
+        );
+        let query = QUERY.replace("customers.customer_id", &format!("customers.{name}"));
+        for statement in [query.clone(), format!("CREATE MODEL m AS {query}")] {
+            let message = error(&relcast(shop.path(), &["sql", "--db", ".", "-c", &statement]), 1);
+            let expected = format!("\"{name}\" has the name of a column of predictions");
+            assert!(message.contains(&expected), "{message}");
+            assert!(message.contains("hint: give it another name"), "{message}");
+            assert!(!message.contains("training a quick one"), "{message}");
+        }
+    }
+}
+
+#[test]
+fn a_key_may_have_any_other_name() {
+    let shop = shop();
+    edit(shop.path(), "customers.csv", "customer_id,", "known,");
+    edit(shop.path(), "relcast.yaml", "primary_key: customer_id", "primary_key: known");
+    let sql = "SELECT known, eligible, reason FROM (PREDICT COUNT(orders.*, 0, 30, days) = 0 \
+               FOR customers.known IN (3, 999) WITH (epochs = 1)) ORDER BY known";
+    let rows = json(&relcast(shop.path(), &["sql", "--db", ".", "--format", "json", "-c", sql]));
+    let expected = serde_json::json!([
+        {"known": 3, "eligible": true, "reason": null},
+        {"known": 999, "eligible": false, "reason": "no row has this key"},
+    ]);
+    assert_eq!(rows, expected);
+    let sql = "SELECT count(*) AS n FROM (PREDICT COUNT(orders.*, 0, 30, days) = 0 \
+               FOR EACH customers.known WITH (epochs = 1))";
+    let rows = json(&relcast(shop.path(), &["sql", "--db", ".", "--format", "json", "-c", sql]));
+    assert_eq!(rows, serde_json::json!([{"n": 40}]));
+}
+
+#[test]
 fn a_table_with_the_name_of_the_closed_labels_is_refused() {
     let shop = shop();
     write(shop.path(), "relcast_past_labels.csv", "id,note\n1,mine\n");

@@ -83,6 +83,41 @@ async fn answers_come_from_what_the_source_holds_now() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_answer_is_older_than_freshness_allows() {
+    let served = Served::start(&["--freshness", "0s"]);
+    let client = served.connect().await;
+    client.batch_execute(&served.create_model()).await.unwrap();
+    let orders = served.shop.path().join("orders.csv");
+    let moment = |text: &str| text.parse::<NaiveDateTime>().unwrap();
+
+    let mut text = fs::read_to_string(&orders).unwrap();
+    text.push_str("9000,3,2022-01-05 10:00:00,7.5\n");
+    fs::write(&orders, &text).unwrap();
+    assert_eq!(data_until(&client).await, moment("2022-01-05T10:00:00"));
+
+    // Written in place, as large as before.
+    let text = text.replace("2022-01-05 10", "2022-01-06 10");
+    fs::write(&orders, &text).unwrap();
+    assert_eq!(data_until(&client).await, moment("2022-01-06T10:00:00"));
+
+    // Another file of the same size and time of writing takes its place.
+    let written = fs::metadata(&orders).unwrap().modified().unwrap();
+    let other = served.shop.path().join("orders.new");
+    fs::write(&other, text.replace("2022-01-06 10", "2022-01-07 10")).unwrap();
+    fs::OpenOptions::new().write(true).open(&other).unwrap().set_modified(written).unwrap();
+    fs::rename(&other, &orders).unwrap();
+    assert_eq!(data_until(&client).await, moment("2022-01-07T10:00:00"));
+
+    // Data that cannot be read again are too old.
+    fs::rename(&orders, &other).unwrap();
+    let error = client.query_one(PREDICT, &[]).await.unwrap_err();
+    let error = error.as_db_error().unwrap();
+    assert!(error.message().contains("is older than --freshness allows"), "{error:?}");
+    fs::rename(&other, &orders).unwrap();
+    assert_eq!(data_until(&client).await, moment("2022-01-07T10:00:00"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_goes_away_fails_its_query_and_not_the_session() {
     let served = Served::start(&[]);
     let client = served.connect().await;

@@ -14,6 +14,7 @@ use relcast_query::{DateKnown, LabelPlan, bind};
 use relcast_train::model::{MEMBERS, sample_plan};
 
 use super::prediction::Prediction;
+use super::quick::quick_set;
 use super::resolve::{Asked, Resolved};
 use super::{Answer, Session};
 use crate::error::EngineError;
@@ -38,7 +39,7 @@ impl Session {
         &self,
         query: &PredictiveQuery,
     ) -> Result<Answer, EngineError> {
-        let resolved = Resolved::new(&self.engine, query).await?;
+        let mut resolved = Resolved::new(&self.engine, query).await?;
         let who = match &resolved.asked {
             Asked::Model(model) => format!(
                 "model {} version {}, trained on data until {}",
@@ -47,6 +48,10 @@ impl Session {
                 format_time(model.cutoffs.data_end)
             ),
             Asked::Quick(_) => {
+                let options = &mut resolved.plan.options;
+                for (name, value) in quick_set(options) {
+                    options.set(&name, &value)?;
+                }
                 "a quick model, trained for this query where there is none yet".into()
             }
         };

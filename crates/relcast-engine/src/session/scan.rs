@@ -37,7 +37,9 @@ use crate::error::EngineError;
 use crate::registry::now;
 use crate::runs::RunKind;
 use crate::stored::StoredModel;
-use crate::work::{EMBEDDING, Scorer, Scores, Shown, prediction_column, prediction_fields};
+use crate::work::{
+    EMBEDDING, Scorer, Scores, Shown, prediction_column, prediction_fields, staleness,
+};
 
 /// Entities scored at once: whoever wants few rows waits for no more.
 const CHUNK: usize = 4096;
@@ -132,6 +134,9 @@ impl PredictionScan {
         let default = self.engine.default_cutoff(model).await?;
         let seeds = self.seeds(self.resolved.plan.as_of.unwrap_or(default)).await?;
         figures.finding.add_elapsed(started);
+        if let Some(cutoff) = last_time_of(&seeds) {
+            staleness(model, newest, cutoff).iter().for_each(|told| self.watcher.notice(told));
+        }
         let mut left = self.limit.unwrap_or(usize::MAX).min(seeds.num_rows());
         let mut start = 0;
         while left > 0 {
@@ -288,6 +293,11 @@ fn chunk_at_one_cutoff(seeds: &RecordBatch, start: usize, most: usize) -> Record
 fn time_of(chunk: &RecordBatch) -> i64 {
     let times = chunk.column(0).as_primitive::<TimestampMicrosecondType>();
     times.values().first().copied().unwrap_or_default()
+}
+
+fn last_time_of(seeds: &RecordBatch) -> Option<i64> {
+    let times = seeds.column(0).as_primitive::<TimestampMicrosecondType>();
+    times.values().iter().max().copied()
 }
 
 /// What EXPLAIN ANALYZE shows of a scan.

@@ -42,10 +42,14 @@ pub(super) async fn open(home: &Home, database: &Database) -> Result<(), EngineE
 
 /// The folder of the tables that were created over `database`.
 pub(super) fn folder(home: &Home, database: &Database) -> PathBuf {
+    home.tables().join(place_of(database))
+}
+
+/// A name for where `database` lies, whatever it holds.
+pub(super) fn place_of(database: &Database) -> String {
     let place = database.directory.canonicalize();
     let place = place.unwrap_or_else(|_| database.directory.clone());
-    let name = format!("{:016x}", xxh3_64(place.as_os_str().as_encoded_bytes()));
-    home.tables().join(name)
+    format!("{:016x}", xxh3_64(place.as_os_str().as_encoded_bytes()))
 }
 
 async fn register(context: &SessionContext, name: &str, path: &Path) -> Result<(), EngineError> {

@@ -19,7 +19,7 @@ pub(crate) use columns::{EMBEDDING, Scores, prediction_column, prediction_fields
 pub use evaluate::{EvaluationReport, evaluate};
 pub use predict::{PredictAt, predict, predict_into};
 pub use prepare::{Prepared, Question, fit_options};
-pub(crate) use prepare::{closed_until, known_until};
+pub(crate) use prepare::{closed_until, known_until, refuse_result_columns, staleness};
 pub use scorer::Scorer;
 pub use submit::{check_submission, submit};
 pub use train::{lock_to_train, train};

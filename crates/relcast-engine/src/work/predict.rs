@@ -15,6 +15,7 @@ use relcast_train::dataset::examples;
 use relcast_train::evaluate::{SplitName, visible_end};
 
 use super::columns::{Scores, Shown, prediction_column, prediction_fields};
+use super::prepare::staleness;
 use super::scorer::Scorer;
 use crate::error::EngineError;
 use crate::home::Home;
@@ -107,7 +108,9 @@ async fn predict_stored(
     let embedded = asked.plan.options.embedding;
     match at {
         PredictAt::Moment(_) => {
-            let cutoff = moment.unwrap_or(prepared.cutoffs.data_end);
+            let newest = prepared.cutoffs.data_end;
+            let cutoff = moment.unwrap_or(newest);
+            staleness(stored, newest, cutoff).iter().for_each(|told| tracing::warn!("{told}"));
             let keys = asked.plan.entities(&database.context, cutoff).await?;
             let scores = scorer.scores(keys.columns(), cutoff, embedded)?;
             table(&scorer, asked, &keys, &vec![cutoff; keys.num_rows()], scores)

@@ -44,6 +44,24 @@ const RESULT_COLUMNS: [&str; 13] = [
     "data_until",
 ];
 
+/// Those that a prediction has besides where FOR names keys; no label stands beside them.
+const NAMED_COLUMNS: [&str; 2] = ["eligible", "reason"];
+
+/// Refuses a key or a label that would share its name with a column of predictions.
+///
+/// # Errors
+/// [`EngineError::ResultColumn`].
+pub(crate) fn refuse_result_columns(plan: &LabelPlan) -> Result<(), EngineError> {
+    let is = |name: &str, columns: &[&str]| columns.iter().any(|c| c.eq_ignore_ascii_case(name));
+    let taken = |name: &&String| is(name, &RESULT_COLUMNS);
+    let taken_key = |name: &&String| taken(name) || is(name, &NAMED_COLUMNS);
+    let key = plan.entity_columns.iter().find(taken_key);
+    match key.or_else(|| Some(&plan.label_column).filter(taken)) {
+        Some(name) => Err(EngineError::ResultColumn { name: name.clone() }),
+        None => Ok(()),
+    }
+}
+
 /// What is to be predicted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -77,10 +95,7 @@ impl Question {
         set: &[(String, String)],
     ) -> Result<LabelPlan, EngineError> {
         let plan = self.unchecked_plan(schema, set)?;
-        let taken = |name: &&String| RESULT_COLUMNS.iter().any(|c| c.eq_ignore_ascii_case(name));
-        if let Some(name) = plan.entity_columns.iter().chain([&plan.label_column]).find(taken) {
-            return Err(EngineError::ResultColumn { name: name.clone() });
-        }
+        refuse_result_columns(&plan)?;
         Ok(plan)
     }
 
@@ -270,11 +285,7 @@ impl Prepared {
         }
         let (splits, _) = label_splits(&database.context, &plan, &cutoffs).await?;
         let known_until = match cutoff {
-            Some(at) => {
-                let until = known_until(&database.context, &plan, &cutoffs, at).await?;
-                tell_staleness(&cutoffs, at, until);
-                until
-            }
+            Some(at) => known_until(&database.context, &plan, &cutoffs, at).await?,
             None => cutoffs.data_end,
         };
         let task = stored.plan.fit.task.clone();
@@ -414,21 +425,31 @@ pub(crate) fn closed_until(plan: &LabelPlan, cutoffs: &Cutoffs, until: i64) -> i
     last.unwrap_or(i64::MIN).max(cutoffs.test_timestamp)
 }
 
-/// Says how far before a cutoff the data end.
-fn tell_staleness(cutoffs: &Cutoffs, cutoff: i64, until: i64) {
-    if cutoffs.data_end >= cutoff {
-        return;
+/// What should be known before `model` is believed at `cutoff` over data that end at `newest`: how far
+/// before it they end, and whether the model learnt from far older ones.
+pub(crate) fn staleness(model: &StoredModel, newest: i64, cutoff: i64) -> Vec<String> {
+    let Cutoffs { horizon, data_end, .. } = model.cutoffs;
+    let mut told = Vec::new();
+    if newest < cutoff {
+        let days = (cutoff - newest) as f64 / 86_400e6;
+        let (at, end) = (format_time(cutoff), format_time(newest));
+        told.push(match horizon.after(newest) < cutoff {
+            true => format!(
+                "the data are stale: they end on {end}, {days:.1} days before the cutoff {at}, more than the horizon {horizon}; predictions see the world as of {end}"
+            ),
+            false => format!("the data end on {end}, {days:.1} days before the cutoff {at}"),
+        });
     }
-    let days = (cutoff - cutoffs.data_end) as f64 / 86_400e6;
-    let (at, end) = (format_time(cutoff), format_time(cutoffs.data_end));
-    if until < cutoff {
-        tracing::warn!(
-            "the data are stale: they end on {end}, {days:.1} days before the cutoff {at}, more than the horizon {}; predictions see the world as of {end}",
-            cutoffs.horizon
-        );
-    } else {
-        tracing::warn!("the data end on {end}, {days:.1} days before the cutoff {at}");
+    let seen = newest.min(cutoff);
+    if horizon.after(data_end) < seen {
+        told.push(format!(
+            "model \"{}\" is stale: it learnt from data until {}, more than the horizon {horizon} before {}; REFRESH MODEL trains it anew",
+            model.name,
+            format_time(data_end),
+            format_time(seen)
+        ));
     }
+    told
 }
 
 /// Label rows whose windows have closed by `until`, at the cutoffs to learn from and those that

@@ -275,8 +275,8 @@ impl LabelPlan {
         self.run(context, &[cutoff], &sql, "finding the entities that exist").await
     }
 
-    /// What PREDICT scores: cutoff, key columns, `eligible` (passes WHERE) and `known` (exists at
-    /// the cutoff), in the order of cutoff and key.
+    /// What PREDICT scores: cutoff, key columns, whether they pass WHERE and whether they exist at
+    /// the cutoff, in the order of cutoff and key.
     ///
     /// FOR EACH gives the entities that pass; keys that FOR names are all given. `cutoff` is not
     /// used where the rows of FOR … IN (SELECT …) bring their own.
@@ -294,7 +294,7 @@ impl LabelPlan {
         let order = format!("r.{cutoff_column}, {}", self.key_list("r"));
         let Some(named) = self.named_rows(context).await? else {
             let sql = format!(
-                "SELECT {order}, TRUE AS \"eligible\", TRUE AS \"known\" FROM ({}) AS r ORDER BY {order}",
+                "SELECT {order}, TRUE AS \"relcast_eligible\", TRUE AS \"relcast_known\" FROM ({}) AS r ORDER BY {order}",
                 self.eligible
             );
             return self.run(context, &[cutoff], &sql, doing).await;
@@ -322,7 +322,7 @@ impl LabelPlan {
             )
         };
         let sql = format!(
-            "SELECT {order}, l.{cutoff_column} IS NOT NULL AS \"eligible\", x.{cutoff_column} IS NOT NULL AS \"known\" FROM ({rows}) AS r LEFT JOIN ({}) AS l ON {} LEFT JOIN ({}) AS x ON {} ORDER BY {order}",
+            "SELECT {order}, l.{cutoff_column} IS NOT NULL AS \"relcast_eligible\", x.{cutoff_column} IS NOT NULL AS \"relcast_known\" FROM ({rows}) AS r LEFT JOIN ({}) AS l ON {} LEFT JOIN ({}) AS x ON {} ORDER BY {order}",
             self.eligible,
             on("l"),
             self.existing,

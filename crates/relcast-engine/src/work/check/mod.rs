@@ -3,6 +3,7 @@
 
 mod inputs;
 mod outputs;
+mod windows;
 
 use std::sync::Arc;
 
@@ -18,6 +19,12 @@ pub enum CheckedKind {
     /// The cells of a column that the model reads: of rows known at the last training cutoff, and of
     /// those that came after it.
     Input,
+    /// The rows of a table by the window as long as the horizon: up to the last training cutoff, and
+    /// since.
+    Rows,
+    /// The cells of a column with a time of their own, of rows as old: which of them were known at
+    /// the last training cutoff, and at the newest time.
+    Known,
     /// The model's predictions: at its last validation cutoff, and at the newest time.
     Score,
     /// The labels: of the training rows, and of all that have closed since.
@@ -30,6 +37,8 @@ impl CheckedKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Input => "input",
+            Self::Rows => "rows",
+            Self::Known => "known",
             Self::Score => "score",
             Self::Label => "label",
         }
@@ -43,12 +52,12 @@ pub struct CheckLine {
     pub kind: CheckedKind,
     /// The table; that of the entity for scores and labels.
     pub table: String,
-    /// The column.
+    /// The column; `*` for rows.
     pub column: String,
     /// The population stability index, over ranges or values of training, NULL and unknown values
-    /// among them; `None` where there is nothing to compare.
+    /// among them; `None` where there is nothing to compare, and for rows.
     pub psi: Option<f64>,
-    /// What the index means.
+    /// What the index means, or how many rows come.
     pub verdict: Option<Verdict>,
     /// At training.
     pub training: Side,
@@ -64,7 +73,7 @@ pub struct Side {
     /// Rows; `None` where none were read.
     pub rows: Option<u64>,
     /// Mean of the numbers, or of the label: the rate of a binary one. Times are days between the
-    /// moment from which the row is known and the cell.
+    /// moment from which the row is known and the cell, rows their number in a window.
     pub mean: Option<f64>,
     /// The share of NULLs.
     pub null_share: Option<f64>,

@@ -93,7 +93,7 @@ fn some_of(entities: &RecordBatch) -> Result<Vec<ArrayRef>, EngineError> {
     Ok(chosen.collect::<Result<_, _>>()?)
 }
 
-/// `then` against `now`: classes by their places, of which one that training has not met is NaN;
+/// `then` against `now`: classes by their places, those that training has not met being beyond them;
 /// numbers by the ranges of `then`.
 fn compared(line: CheckLine, task: &Task, then: &[f64], now: &[f64]) -> CheckLine {
     let line =
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn classes_have_no_mean_and_new_ones_are_unknown() {
         let task = Task::Multiclass { classes: vec!["a".to_owned(), "b".to_owned()] };
-        let found = line(&task, &[0.0, 1.0, 1.0, 0.0], &[0.0, f64::NAN, 1.0, 1.0]);
+        let found = line(&task, &[0.0, 1.0, 1.0, 0.0], &[0.0, 3.0, 1.0, 1.0]);
         assert_eq!((found.training.mean, found.unknown_share), (None, Some(0.25)));
     }
 }
