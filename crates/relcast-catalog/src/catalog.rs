@@ -1,13 +1,15 @@
 //! The catalog of a database: declarations checked against its tables, the rest inferred.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use relcast_connect::Database;
+use relcast_connect::{Database, OddTime};
 use serde::{Deserialize, Serialize};
 
 use crate::declared::{self, Declared, DeclaredTable};
 use crate::error::CatalogError;
-use crate::infer::{self, Inferred};
+use crate::infer::{self, Inferred, TimeLike};
+use crate::inspect::known_from_text;
 use crate::known::known_at;
 use crate::manifest::{TaskManifest, read_tasks};
 use crate::names::nearest;
@@ -37,6 +39,11 @@ pub struct Catalog {
     pub tasks: Vec<TaskManifest>,
     /// Everything that was inferred, sorted by table.
     pub proposals: Vec<Proposal>,
+    /// Columns that look like times in tables for which no time column is declared or was found.
+    pub time_like: Vec<TimeLike>,
+    /// Tables of which `relcast.yaml` says that they have no time column.
+    #[serde(skip)]
+    pub(crate) untimed: BTreeSet<String>,
     /// Tables and positions of the columns whose semantic type nothing declares.
     #[serde(skip)]
     undeclared: Vec<(TableId, usize)>,
@@ -70,6 +77,39 @@ impl Catalog {
         Ok(schema)
     }
 
+    /// What may leak into a model of `entity`: a sentence for each table that is linked to it, over
+    /// others or not, and holds what looks like a time while none was found.
+    #[must_use]
+    pub fn time_doubts(&self, entity: TableId) -> Vec<String> {
+        let schema = &self.schema;
+        let mut reached = vec![false; schema.tables.len()];
+        let mut open = vec![entity];
+        while let Some(id) = open.pop() {
+            if !std::mem::replace(&mut reached[id.index()], true) {
+                open.extend(schema.links_from(id).map(|(_, link)| link.parent));
+                open.extend(schema.links_to(id).map(|(_, link)| link.child));
+            }
+        }
+        let linked = schema.tables.iter().zip(reached).filter(|(_, reached)| *reached);
+        let doubt = |(table, _): (&Table, bool)| {
+            let of_table = self.time_like.iter().filter(|t| t.table == table.name);
+            let columns: Vec<String> =
+                of_table.map(|t| format!("\"{}\" ({})", t.column, t.evidence)).collect();
+            let known = match &table.known_from {
+                KnownFrom::Static => "count as always known".to_owned(),
+                known_from => format!("are known {}", known_from_text(schema, known_from)),
+            };
+            (!columns.is_empty()).then(|| {
+                format!(
+                    "table \"{}\" has no time column, its rows {known}, but this looks like a time: {}; declare time_column in relcast.yaml (a date or timestamp; convert others in the source), or time_column: null if that is right",
+                    table.name,
+                    columns.join(", ")
+                )
+            })
+        };
+        linked.filter_map(doubt).collect()
+    }
+
     /// The task of this name.
     ///
     /// # Errors
@@ -101,7 +141,7 @@ pub async fn load(
     schema_file: Option<&Path>,
 ) -> Result<Catalog, CatalogError> {
     let declared = declared::read(&database.directory, schema_file)?;
-    let mut proposals = Vec::new();
+    let (mut proposals, mut time_like) = (Vec::new(), Vec::new());
     let mut schema = Schema {
         tables: read_tables(database).await?,
         val_timestamp: declared.val_timestamp,
@@ -110,7 +150,7 @@ pub async fn load(
         ..Schema::default()
     };
     check_table_names(&declared, &schema)?;
-    set_keys_and_times(database, &declared, &mut schema, &mut proposals).await?;
+    set_keys_and_times(database, &declared, &mut schema, &mut proposals, &mut time_like).await?;
     set_links(database, &declared, &mut schema, &mut proposals).await?;
     schema.resolve_known_from();
     set_declared_columns(&declared, &mut schema)?;
@@ -120,7 +160,8 @@ pub async fn load(
         check_task(task, &schema)?;
     }
     proposals.sort_by(|a, b| a.table.cmp(&b.table));
-    Ok(Catalog { name: declared.name.clone(), schema, tasks, proposals, undeclared })
+    let Declared { name, untimed, .. } = declared;
+    Ok(Catalog { name, schema, tasks, proposals, time_like, untimed, undeclared })
 }
 
 async fn read_tables(database: &Database) -> Result<Vec<Table>, CatalogError> {
@@ -199,6 +240,7 @@ async fn set_keys_and_times(
     declared: &Declared,
     schema: &mut Schema,
     proposals: &mut Vec<Proposal>,
+    time_like: &mut Vec<TimeLike>,
 ) -> Result<(), CatalogError> {
     for table in &mut schema.tables {
         let says = declared.tables.get(&table.name).cloned().unwrap_or_default();
@@ -215,11 +257,27 @@ async fn set_keys_and_times(
             proposals.push(proposal(table, format!("primary key {}", key.value), key.evidence));
             table.primary_key = vec![key.value];
         }
-        if says.time_column.is_none()
-            && let Some(time) = infer::time_column(table, &counts)
-        {
-            proposals.push(proposal(table, format!("time column {}", time.value), time.evidence));
-            table.time_column = Some(time.value);
+        if says.time_column.is_some() {
+            continue;
+        }
+        match infer::time_column(table, &counts) {
+            Some(time) => {
+                let what = format!("time column {}", time.value);
+                proposals.push(proposal(table, what, time.evidence));
+                table.time_column = Some(time.value);
+            }
+            None => {
+                let mut found = infer::time_like(&database.context, table, &counts).await?;
+                // Which cell keeps a column from being a time says more.
+                for like in &mut found {
+                    let is_odd =
+                        |odd: &&OddTime| odd.table == like.table && odd.column == like.column;
+                    if let Some(odd) = database.odd_times.iter().find(is_odd) {
+                        like.evidence.clone_from(&odd.text);
+                    }
+                }
+                time_like.extend(found);
+            }
         }
     }
     Ok(())

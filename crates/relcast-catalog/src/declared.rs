@@ -5,9 +5,12 @@
 //! before the manifest; `foreign_keys` replaces the manifest's of that table as a whole. A key
 //! that is there but null or empty declares "none", so nothing is inferred for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
+use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::error::CatalogError;
@@ -19,6 +22,8 @@ use crate::schema::SemanticType;
 pub(crate) struct Declared {
     /// By table name.
     pub(crate) tables: BTreeMap<String, DeclaredTable>,
+    /// Tables of which `relcast.yaml` says that they have no time column.
+    pub(crate) untimed: BTreeSet<String>,
     /// Whether a manifest declares all keys, links and times, so that none is inferred.
     pub(crate) is_complete: bool,
     /// The database's name in its manifest.
@@ -58,7 +63,7 @@ pub(crate) struct DeclaredColumn {
 struct SchemaFile {
     val_timestamp: Option<String>,
     test_timestamp: Option<String>,
-    tables: BTreeMap<String, Option<SchemaFileTable>>,
+    tables: Unique<Option<SchemaFileTable>>,
 }
 
 /// One table in `relcast.yaml`.
@@ -71,8 +76,46 @@ struct SchemaFileTable {
     time_column: Option<Option<String>>,
     end_time_column: Option<String>,
     #[serde(deserialize_with = "present")]
-    foreign_keys: Option<Option<BTreeMap<String, String>>>,
-    columns: Option<BTreeMap<String, Option<DeclaredColumn>>>,
+    foreign_keys: Option<Option<Unique<String>>>,
+    columns: Option<Unique<Option<DeclaredColumn>>>,
+}
+
+/// A map in which no key may stand twice: YAML's reader would take the last one without a word.
+#[derive(Debug)]
+struct Unique<V>(BTreeMap<String, V>);
+
+impl<V> Default for Unique<V> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for Unique<V> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(Pairs(PhantomData))
+    }
+}
+
+/// Reads the pairs of a [`Unique`].
+struct Pairs<V>(PhantomData<V>);
+
+impl<'de, V: Deserialize<'de>> Visitor<'de> for Pairs<V> {
+    type Value = Unique<V>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut pairs: A) -> Result<Self::Value, A::Error> {
+        let mut found = BTreeMap::new();
+        while let Some(key) = pairs.next_key::<String>()? {
+            if found.contains_key(&key) {
+                return Err(A::Error::custom(format!("{key:?} is given twice; keep one")));
+            }
+            found.insert(key, pairs.next_value()?);
+        }
+        Ok(Unique(found))
+    }
 }
 
 /// Tells a key that is null from one that isn't there.
@@ -119,8 +162,11 @@ fn add_schema_file(declared: &mut Declared, file: &Path) -> Result<(), CatalogEr
     let test = read_time(file, "test_timestamp", schema.test_timestamp.as_deref())?;
     declared.val_timestamp = val.or(declared.val_timestamp);
     declared.test_timestamp = test.or(declared.test_timestamp);
-    for (name, table) in schema.tables {
+    for (name, table) in schema.tables.0 {
         let Some(table) = table else { continue };
+        if table.time_column == Some(None) {
+            declared.untimed.insert(name.clone());
+        }
         let into = declared.tables.entry(name).or_default();
         into.file = file.to_owned();
         if let Some(key) = table.primary_key {
@@ -130,10 +176,10 @@ fn add_schema_file(declared: &mut Declared, file: &Path) -> Result<(), CatalogEr
             into.time_column = Some(time);
         }
         if let Some(links) = table.foreign_keys {
-            into.links = Some(links.unwrap_or_default());
+            into.links = Some(links.unwrap_or_default().0);
         }
         into.end_time_column = table.end_time_column.or(into.end_time_column.take());
-        for (column, says) in table.columns.unwrap_or_default() {
+        for (column, says) in table.columns.unwrap_or_default().0 {
             into.columns.insert(column, says.unwrap_or_default());
         }
     }

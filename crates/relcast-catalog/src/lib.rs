@@ -22,6 +22,7 @@ mod times;
 pub use catalog::{Catalog, Proposal, load};
 pub use dates::{rows_relation, source_column};
 pub use error::CatalogError;
+pub use infer::TimeLike;
 pub use inspect::{Finding, FindingKind, Inspection, inspect, inspect_at, propose_yaml, to_dot};
 pub use keys::check_keys;
 pub use known::{known_relation, link_condition};

@@ -1,8 +1,15 @@
 //! Names as evidence: words, singulars, similar names.
 
-/// The most similar of `candidates` to a name that doesn't exist, if one is similar enough.
+/// Bytes of a name that is compared with others: no name is longer, and comparing takes time.
+const LONGEST: usize = 256;
+
+/// The most similar of `candidates` to a name that doesn't exist, if one is similar enough and the
+/// name is not too long to be one.
 #[must_use]
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if name.len() > LONGEST {
+        return None;
+    }
     let wanted = name.to_lowercase();
     let mut best: Option<(f64, &str)> = None;
     for candidate in candidates {

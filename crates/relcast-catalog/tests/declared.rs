@@ -323,10 +323,30 @@ async fn tasks_are_read_and_checked() {
 async fn a_proposed_file_reads_back_as_the_same_schema() {
     let inferred = folder(&[CUSTOMERS, ORDERS]);
     let catalog = load(&database(inferred.path()).await, None).await.unwrap();
-    let yaml = propose_yaml(&catalog.schema);
+    let yaml = propose_yaml(&catalog);
     std::fs::write(inferred.path().join("relcast.yaml"), &yaml).unwrap();
     let mut again = load(&database(inferred.path()).await, None).await.unwrap();
     // What was a proposal is declared now.
     assert!(!std::mem::take(&mut again.schema.declared_types).is_empty());
     assert_eq!(again.schema, catalog.schema, "{yaml}");
+}
+
+#[tokio::test]
+async fn what_is_declared_twice_is_refused() {
+    let twice = [
+        (
+            "tables:\n  orders: { primary_key: order_id }\n  orders: { time_column: null }\n",
+            "orders",
+        ),
+        (
+            "tables:\n  orders:\n    columns:\n      a: { ignored: true }\n      a: { planned: true }\n",
+            "a",
+        ),
+        ("tables:\n  orders:\n    foreign_keys:\n      b: customers\n      b: orders\n", "b"),
+    ];
+    for (yaml, name) in twice {
+        let message = error_of(&[CUSTOMERS, ORDERS, ("relcast.yaml", yaml)]).await;
+        let expected = format!("{name:?} is given twice");
+        assert!(message.contains(&expected) && message.contains("at line"), "{message}");
+    }
 }

@@ -203,3 +203,121 @@ async fn problems_are_counted() {
     let nothing = inspection.tables.iter().find(|t| t.table == "nothing").unwrap();
     assert_eq!((nothing.rows, nothing.first_known), (0, None));
 }
+
+/// Tables and columns that look like times though no time was found, with what speaks for them.
+fn time_likes(inspection: &relcast_catalog::Inspection) -> Vec<(FindingKind, String, String)> {
+    let kinds = [FindingKind::StaticWithTimes, FindingKind::InheritsWithTimes];
+    let found = inspection.findings.iter().filter(|f| kinds.contains(&f.kind));
+    let place = |f: &relcast_catalog::Finding| {
+        format!("{}.{}", f.table, f.column.as_deref().unwrap_or_default())
+    };
+    found.map(|f| (f.kind, place(f), f.text.clone())).collect()
+}
+
+/// Orders with a time, and in four tables that are linked to them a time that is missed.
+fn missed_times() -> Vec<(&'static str, String)> {
+    let mut files = vec![
+        ("orders.csv", "order_id,placed_at\n".to_owned()),
+        ("returns.csv", "return_id,order_id,opened\n".to_owned()),
+        ("parcels.csv", "parcel_id,order_id,sent\n".to_owned()),
+        ("scans.csv", "scan_id,order_id,scanned_at,weight\n".to_owned()),
+        ("calls.csv", "call_id,order_id,call_time\n".to_owned()),
+        ("visits.csv", "visit_id,order_id,visit_date\n".to_owned()),
+    ];
+    for i in 1..=40 {
+        let day = i % 28 + 1;
+        // One call in eight has no time, and one visit has no date that can be read.
+        let call = if i % 8 == 0 { String::new() } else { format!("2020-04-{day:02} 10:00:00") };
+        let visit = if i == 7 { "soon".to_owned() } else { format!("2020-05-{day:02}") };
+        let lines = [
+            format!("{i},2020-03-{day:02}\n"),
+            format!("{i},{i},2020-03-{day:02} 08:00:00\n"),
+            format!("{i},{i},{:02}/{:02}/2020\n", i % 12 + 1, i % 11 + 1),
+            format!("{i},{i},{},{i}\n", 1_585_000_000 + i * 86_400),
+            format!("{i},{i},{call}\n"),
+            format!("{i},{i},{visit}\n"),
+        ];
+        for ((_, text), line) in files.iter_mut().zip(lines) {
+            text.push_str(&line);
+        }
+    }
+    files
+}
+
+#[tokio::test]
+async fn a_missed_time_is_a_suspect_wherever_rows_inherit_theirs() {
+    let files = missed_times();
+    let mut files: Vec<(&str, &str)> = files.iter().map(|(n, t)| (*n, t.as_str())).collect();
+    let source = folder(&files);
+    let opened = database(source.path()).await;
+    let catalog = load(&opened, None).await.unwrap();
+    let table = |name: &str| catalog.schema.table(catalog.schema.find_table(name).unwrap());
+    assert_eq!(table("returns").time_column.as_deref(), Some("opened"));
+    for name in ["parcels", "scans", "calls", "visits"] {
+        assert!(matches!(table(name).known_from, KnownFrom::Parents(_)), "{name}");
+    }
+    let inspection = inspect(&opened, &catalog).await.unwrap();
+    let found = time_likes(&inspection);
+    let places: Vec<&str> = found.iter().map(|(_, place, _)| place.as_str()).collect();
+    assert_eq!(
+        places,
+        ["calls.call_time", "parcels.sent", "scans.scanned_at", "visits.visit_date"]
+    );
+    assert!(found.iter().all(|(kind, _, _)| *kind == FindingKind::InheritsWithTimes));
+    let evidence = [
+        "(a timestamp, NULL in 5 of 40 rows)",
+        "(40 of 40 values are written as dates)",
+        "(numbers that count seconds since 1970)",
+        "(39 of 40 values are times; 1 are none, the first \"soon\" in line 8)",
+    ];
+    for ((_, _, text), evidence) in found.iter().zip(evidence) {
+        assert!(text.contains(evidence) && text.contains("known with orders"), "{text}");
+    }
+    let odd = inspection.findings.iter().find(|f| f.kind == FindingKind::OddTime).unwrap();
+    assert_eq!((odd.table.as_str(), odd.column.as_deref()), ("visits", Some("visit_date")));
+
+    // Whoever trains a model of any table that is linked is told.
+    let doubts = catalog.time_doubts(catalog.schema.find_table("returns").unwrap());
+    assert_eq!(doubts.len(), 4, "{doubts:?}");
+    assert!(doubts[0].starts_with("table \"calls\" has no time column"), "{doubts:?}");
+    // A proposal leaves it to a person to say that there is no time.
+    let yaml = relcast_catalog::propose_yaml(&catalog);
+    assert!(yaml.contains("# time_column: null  # or sent?"), "{yaml}");
+
+    let says = "tables:\n  parcels: { time_column: null }\n  scans: { time_column: null }\n  \
+        calls: { time_column: call_time }\n  visits: { time_column: null }\n";
+    files.push(("relcast.yaml", says));
+    let source = folder(&files);
+    let opened = database(source.path()).await;
+    let catalog = load(&opened, None).await.unwrap();
+    assert!(time_likes(&inspect(&opened, &catalog).await.unwrap()).is_empty());
+    assert!(catalog.time_like.is_empty());
+}
+
+#[tokio::test]
+async fn keys_with_zeros_before_them_stay_apart_and_link() {
+    let files = [
+        ("users.csv", "user_id,age\n007,20\n7,30\n100,40\n"),
+        ("visits.csv", "id,user_id,at\n1,007,2020-01-01\n2,7,2020-01-02\n3,100,2020-01-03\n"),
+        // Nothing in this file says that its numbers are text.
+        ("calls.csv", "id,user_id,at\n1,100,2020-01-01\n2,7,2020-01-02\n"),
+    ];
+    let folder = folder(&files);
+    let database = database(folder.path()).await;
+    let catalog = load(&database, None).await.unwrap();
+    let inspection = inspect(&database, &catalog).await.unwrap();
+    assert_eq!(inspection.tables.iter().map(|t| t.duplicate_keys).sum::<u64>(), 0);
+    let edges: Vec<(&str, u64, u64)> =
+        inspection.links.iter().map(|l| (l.link.as_str(), l.edges, l.dangling)).collect();
+    assert_eq!(edges, [("calls.user_id", 2, 0), ("visits.user_id", 3, 0)]);
+}
+
+#[tokio::test]
+async fn what_is_not_read_is_told() {
+    let files = [("users.csv", "user_id,age\n1,20\n"), ("orders.csv.gz", "")];
+    let folder = folder(&files);
+    let database = database(folder.path()).await;
+    let catalog = load(&database, None).await.unwrap();
+    let text = inspect(&database, &catalog).await.unwrap().to_text();
+    assert!(text.contains("orders.csv.gz") && text.contains("is not read"), "{text}");
+}

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::database::{Database, format_of, table_files};
 use crate::error::ConnectError;
-use crate::sink::folder_of;
+use crate::file_writer::folder_of;
 use crate::target::Target;
 
 impl Database {
@@ -13,9 +13,7 @@ impl Database {
     /// # Errors
     /// [`ConnectError::AmongTables`] if it would.
     pub fn check_apart(&self, target: &Target) -> Result<(), ConnectError> {
-        let (Target::Parquet(path) | Target::Csv(path) | Target::Sqlite { file: path, .. }) =
-            target;
-        self.check_path_apart(path)
+        self.check_path_apart(target.path())
     }
 
     /// The same for a file, or for a folder that is to be filled with files.

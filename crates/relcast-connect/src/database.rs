@@ -10,6 +10,8 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::error::ConnectError;
+use crate::left_out::left_out;
+use crate::sink::folder_of;
 use crate::tables::Tables;
 use crate::{csv, fingerprint, normalise, parquet};
 
@@ -28,17 +30,46 @@ pub struct Database {
     /// The tables and columns that the source holds as dates, without a time of the day: in CSV files
     /// those whose every value is written so. They are read as their midnights.
     pub dates: BTreeSet<(String, String)>,
+    /// Columns of CSV files that are text although most of their values are times.
+    pub odd_times: Vec<OddTime>,
+    /// The names of what lies among the tables' files and is not read, each with what to do about it.
+    pub left_out: Vec<(String, &'static str)>,
     /// Hash of names, sizes and contents of the tables' files (not of what declares their keys).
     pub fingerprint: String,
     stamps: BTreeMap<String, Stamp>,
 }
 
-/// How large a table's file is and when it was written.
-type Stamp = (u64, Option<SystemTime>);
+/// A column that would be a time, were it not for a few cells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OddTime {
+    /// The table.
+    pub table: String,
+    /// The column.
+    pub column: String,
+    /// What is wrong with it: how many cells, and line and value of the first.
+    pub text: String,
+}
+
+/// How large a table's file is, when it was written, and which file it is.
+type Stamp = (u64, Option<SystemTime>, Identity);
+
+/// What changes when another file takes the place of one, be it as large and as old.
+type Identity = (u64, i64, i64);
+
+#[cfg(unix)]
+fn identity(metadata: &std::fs::Metadata) -> Identity {
+    use std::os::unix::fs::MetadataExt;
+    (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
+}
+
+#[cfg(not(unix))]
+fn identity(_: &std::fs::Metadata) -> Identity {
+    Identity::default()
+}
 
 impl Database {
-    /// Whether files of tables came, went or were written since the database was opened. Looks at
-    /// sizes and times of writing, not at contents.
+    /// Whether files of tables came, went, were written or replaced since the database was opened.
+    /// Looks at sizes, times of writing and which files they are, not at contents.
     ///
     /// # Errors
     /// When the folder can no longer be read, or holds no table.
@@ -54,7 +85,8 @@ fn stamps(files: &BTreeMap<String, PathBuf>) -> Result<BTreeMap<String, Stamp>, 
             reason: e.to_string(),
             hint: "check its permissions",
         })?;
-        Ok((table.clone(), (metadata.len(), metadata.modified().ok())))
+        let written = metadata.modified().ok();
+        Ok((table.clone(), (metadata.len(), written, identity(&metadata))))
     };
     files.iter().map(stamp).collect()
 }
@@ -84,7 +116,7 @@ pub async fn open(db: &str) -> Result<Database, ConnectError> {
     open_with(db, &OpenOptions::default()).await
 }
 
-/// Opens a directory in RelBench layout (`db/*.parquet`) or a bare folder of Parquet and CSV
+/// Opens a directory in RelBench layout (`db/*.parquet`) or a bare folder of Parquet, CSV and TSV
 /// files; each file is one table, named by its stem.
 ///
 /// # Errors
@@ -97,10 +129,22 @@ pub async fn open_with(db: &str, options: &OpenOptions) -> Result<Database, Conn
     // Taken first: what is written while we read counts as a change.
     let stamps = stamps(&files)?;
     let context = session(options, Tables::of_files(files.clone()))?;
-    let mut dates = BTreeSet::new();
+    let (mut dates, mut odd_times) = (BTreeSet::new(), Vec::new());
     for (table, path) in &files {
-        let found = register(&context, table, path).await?;
+        let (found, odd) = register(&context, table, path).await?;
         dates.extend(found.into_iter().map(|column| (table.clone(), column)));
+        odd_times.extend(odd.into_iter().map(|cell| OddTime {
+            table: table.clone(),
+            text: format!(
+                "{} of {} values are times; {} are none, the first {:?} in line {}",
+                cell.times,
+                cell.times + cell.odd,
+                cell.odd,
+                cell.value,
+                cell.line
+            ),
+            column: cell.column,
+        }));
     }
     let paths: Vec<&PathBuf> = files.values().collect();
     let fingerprint =
@@ -109,11 +153,14 @@ pub async fn open_with(db: &str, options: &OpenOptions) -> Result<Database, Conn
             reason: e.to_string(),
             hint: "check its permissions",
         })?;
+    let left_out = paths.first().map(|file| left_out(folder_of(file))).unwrap_or_default();
     Ok(Database {
         context,
         directory: directory.to_owned(),
         tables: files.into_keys().collect(),
         dates,
+        odd_times,
+        left_out,
         fingerprint,
         stamps,
     })
@@ -218,29 +265,32 @@ pub(crate) fn format_of(path: &Path) -> Option<Format> {
     let extension = path.extension()?.to_str()?;
     if extension.eq_ignore_ascii_case("parquet") {
         Some(Format::Parquet)
-    } else if extension.eq_ignore_ascii_case("csv") {
+    } else if ["csv", "tsv"].iter().any(|e| extension.eq_ignore_ascii_case(e)) {
         Some(Format::Csv)
     } else {
         None
     }
 }
 
-/// Makes a table known; gives its columns of dates.
+/// Makes a table known; gives its columns of dates, and those that are nearly times.
 async fn register(
     context: &SessionContext,
     table: &str,
     path: &Path,
-) -> Result<Vec<String>, ConnectError> {
-    let (frame, dates) = match format_of(path) {
+) -> Result<(Vec<String>, Vec<csv::OddCell>), ConnectError> {
+    let (frame, dates, odd) = match format_of(path) {
         Some(Format::Csv) => {
-            let csv::Rows { schema, batches, dates } = csv::read(path)?;
+            let csv::Rows { schema, batches, dates, odd_times } = csv::read(path)?;
             let memory = MemTable::try_new(schema, vec![batches])?;
             let frame = context.read_table(Arc::new(memory))?;
-            (normalise::normalised_frame(frame, &BTreeMap::new())?, dates)
+            (normalise::normalised_frame(frame, &BTreeMap::new())?, dates, odd_times)
         }
-        _ => parquet::read(context, path).await?,
+        _ => {
+            let (frame, dates) = parquet::read(context, path).await?;
+            (frame, dates, Vec::new())
+        }
     };
     tracing::debug!(table, file = %path.display(), "table registered");
     context.register_table(TableReference::bare(table), frame.into_view())?;
-    Ok(dates)
+    Ok((dates, odd))
 }

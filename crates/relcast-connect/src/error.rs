@@ -34,7 +34,7 @@ pub enum ConnectError {
         reason: String,
     },
     /// The path given as a source doesn't exist.
-    #[error("there is no directory {}; give a folder of .parquet or .csv files", .path.display())]
+    #[error("there is no directory {}; give a folder of .parquet, .csv or .tsv files", .path.display())]
     NoDirectory {
         /// The path that was given.
         path: PathBuf,
@@ -46,7 +46,7 @@ pub enum ConnectError {
         path: PathBuf,
     },
     /// The directory holds no table file.
-    #[error("{} holds no .parquet or .csv file, neither directly nor in a folder `db`", .path.display())]
+    #[error("{} holds no .parquet or .csv or .tsv file, neither directly nor in a folder `db`", .path.display())]
     NoTables {
         /// The directory that was searched.
         path: PathBuf,

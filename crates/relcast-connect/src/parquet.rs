@@ -1,6 +1,7 @@
 //! Parquet files as lazily read frames, checked for what would fail later.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::future::poll_fn;
 use std::io;
 use std::path::Path;
@@ -10,6 +11,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Int64Type, TimeUnit};
 use datafusion::error::DataFusionError;
 use datafusion::functions_aggregate::expr_fn::{max, min};
+use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use datafusion::prelude::{Column, DataFrame, Expr, ParquetReadOptions, SessionContext};
 
 use crate::error::ConnectError;
@@ -28,6 +30,13 @@ pub(crate) async fn read(
         reason: e.strip_backtrace().lines().next().unwrap_or_default().to_owned(),
         hint: HINT,
     };
+    if let Some(name) = repeated_column(path) {
+        return Err(ConnectError::Unreadable {
+            file: path.to_owned(),
+            reason: format!("it has column {name:?} twice"),
+            hint: "rename one of the two",
+        });
+    }
     let extension = path.extension().unwrap_or_default().to_string_lossy();
     let extension = format!(".{extension}");
     let options = ParquetReadOptions::default().file_extension(&extension);
@@ -42,6 +51,14 @@ pub(crate) async fn read(
     let dates = columns(&frame, |field| is_date(field.data_type()));
     let dates = dates.map(|(field, _)| field.name().clone()).collect();
     Ok((normalised_frame(frame, &by_values)?, dates))
+}
+
+/// The first name that two columns have; none where the file cannot be read, which is told later.
+fn repeated_column(path: &Path) -> Option<String> {
+    let file = ParquetRecordBatchReaderBuilder::try_new(File::open(path).ok()?).ok()?;
+    let names: Vec<&String> = file.schema().fields().iter().map(|field| field.name()).collect();
+    let is_repeated = |(index, name): &(usize, &&String)| names[..*index].contains(name);
+    names.iter().enumerate().find(is_repeated).map(|(_, name)| (*name).clone())
 }
 
 fn is_date(data_type: &DataType) -> bool {

@@ -3,21 +3,13 @@
 //! Files are written beside their target and renamed at the end; a SQLite table is replaced in
 //! one transaction. After an error the target holds what it held before.
 
-use std::fs::{File, Permissions};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-
 use arrow::array::RecordBatch;
-use arrow::csv::WriterBuilder;
-use datafusion::parquet::arrow::ArrowWriter;
-use datafusion::parquet::basic::{Compression, ZstdLevel};
-use datafusion::parquet::file::properties::WriterProperties;
+use arrow::error::ArrowError;
 
 use crate::error::ConnectError;
+use crate::file_writer::{CsvOptions, FileWriter, check_place, folder_of};
 use crate::target::Target;
 use crate::{json, sqlite};
-
-type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Writes `batches` to `target`, replacing what was there; gives the number of rows written.
 ///
@@ -42,96 +34,39 @@ pub async fn write(target: &Target, batches: &[RecordBatch]) -> Result<u64, Conn
     if let Some(index) = batches.iter().position(|b| !same(b)) {
         return Err(ConnectError::MixedSchemas { target: target.to_string(), index });
     }
-    let unwritable =
-        |e: Failure| ConnectError::Unwritable { target: target.to_string(), reason: e.to_string() };
     match target {
-        Target::Parquet(path) => {
-            check_folder(target, path)?;
-            replace_file(path, |file| write_parquet(file, batches)).map_err(unwritable)?;
-        }
+        Target::Parquet(path) => whole(FileWriter::parquet(path, first.schema())?, batches),
         Target::Csv(path) => {
-            check_folder(target, path)?;
-            replace_file(path, |file| write_csv(file, batches)).map_err(unwritable)?;
+            whole(FileWriter::csv(path, first.schema(), &CsvOptions::default())?, batches)
         }
         Target::Sqlite { file, table } => {
-            check_folder(target, file)?;
-            let flat: Vec<RecordBatch> = batches
-                .iter()
-                .map(json::flattened)
-                .collect::<Result<_, _>>()
-                .map_err(|e| unwritable(e.into()))?;
-            sqlite::replace_table(file, table, &flat).await.map_err(unwritable)?;
+            check_place(&target.to_string(), file)?;
+            let flat = batches.iter().map(json::flattened).collect::<Result<Vec<_>, ArrowError>>();
+            let flat = flat.map_err(|error| unwritable(target, &error))?;
+            let written = sqlite::replace_table(file, table, &flat).await;
+            written.map_err(|error| unwritable(target, &*error))?;
+            Ok(batches.iter().map(|b| b.num_rows() as u64).sum())
         }
     }
-    Ok(batches.iter().map(|b| b.num_rows() as u64).sum())
+}
+
+fn whole(mut file: FileWriter, batches: &[RecordBatch]) -> Result<u64, ConnectError> {
+    batches.iter().try_for_each(|batch| file.write(batch))?;
+    file.finish()
 }
 
 /// Checks that `target` can be written, before the work whose result is to go there.
 ///
 /// # Errors
-/// When its folder is not there, cannot be written to, or when the target itself is a folder.
+/// When its folder is not there, cannot be written to, or when something that is no file stands in
+/// the target's place.
 pub fn check_target(target: &Target) -> Result<(), ConnectError> {
-    let (Target::Parquet(path) | Target::Csv(path) | Target::Sqlite { file: path, .. }) = target;
-    check_folder(target, path)?;
-    let unwritable =
-        |reason: String| ConnectError::Unwritable { target: target.to_string(), reason };
-    if path.is_dir() {
-        return Err(unwritable("it is a folder".to_owned()));
-    }
+    let path = target.path();
+    check_place(&target.to_string(), path)?;
     let probe = tempfile::Builder::new().prefix(".relcast-").tempfile_in(folder_of(path));
-    probe.map(drop).map_err(|error| unwritable(error.to_string()))
+    probe.map(drop).map_err(|error| unwritable(target, &error))
 }
 
-/// The folder that `path` lies in.
-pub(crate) fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
-}
-
-fn check_folder(target: &Target, path: &Path) -> Result<(), ConnectError> {
-    let folder = folder_of(path);
-    if folder.is_dir() {
-        return Ok(());
-    }
-    Err(ConnectError::NoFolder { target: target.to_string(), folder: folder.to_owned() })
-}
-
-/// Fills a new file beside `path` and, once that is on disk, puts it in the place of `path`.
-fn replace_file(
-    path: &Path,
-    fill: impl FnOnce(&mut File) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let mut file = tempfile::Builder::new()
-        .prefix(".relcast-")
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(folder_of(path))?;
-    fill(file.as_file_mut())?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
-}
-
-fn write_parquet(file: &mut File, batches: &[RecordBatch]) -> Result<(), Failure> {
-    let Some(first) = batches.first() else { return Ok(()) };
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .build();
-    let mut writer = ArrowWriter::try_new(file, first.schema(), Some(properties))?;
-    for batch in batches {
-        // The writer compares whole schemas; nullability may differ between batches.
-        writer.write(&RecordBatch::try_new(first.schema(), batch.columns().to_vec())?)?;
-    }
-    writer.close()?;
-    Ok(())
-}
-
-fn write_csv(file: &mut File, batches: &[RecordBatch]) -> Result<(), Failure> {
-    let mut writer = WriterBuilder::new().with_header(true).build(std::io::BufWriter::new(file));
-    for batch in batches {
-        writer.write(&json::flattened(batch)?)?;
-    }
-    std::io::Write::flush(&mut writer.into_inner())?;
-    Ok(())
+fn unwritable(target: &Target, error: &dyn std::error::Error) -> ConnectError {
+    ConnectError::Unwritable { target: target.to_string(), reason: error.to_string() }
 }

@@ -1,7 +1,7 @@
 //! Where predictions go.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::error::ConnectError;
@@ -28,6 +28,16 @@ pub enum Target {
         /// The table's name.
         table: String,
     },
+}
+
+impl Target {
+    /// The file that is written.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Parquet(path) | Self::Csv(path) | Self::Sqlite { file: path, .. } => path,
+        }
+    }
 }
 
 impl fmt::Display for Target {

@@ -182,6 +182,36 @@ async fn bad_sources_are_named() {
 }
 
 #[tokio::test]
+async fn what_looks_like_a_table_and_is_not_read_is_kept_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("shops.tsv"), "id\tname\n1\ta, b\n2\tc\n").unwrap();
+    for part in ["orders", "visits/year=2020", "notes"] {
+        std::fs::create_dir_all(at(part)).unwrap();
+    }
+    write_parquet(&at("orders/part-0.parquet"), vec![("id", ids())]);
+    write_parquet(&at("orders/part-1.parquet"), vec![("id", ids())]);
+    write_parquet(&at("notes/churn.parquet"), vec![("id", ids())]);
+    std::fs::write(at("items.csv.gz"), "").unwrap();
+    std::fs::write(at("README.md"), "").unwrap();
+    let database = open(folder.path().to_str().unwrap()).await.unwrap();
+    assert_eq!(database.tables, ["shops"]);
+    let names: Vec<&str> = database.left_out.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["items.csv.gz", "orders", "visits"]);
+    let rows = database.context.sql("SELECT name FROM shops WHERE id = 1").await.unwrap();
+    let rows = rows.collect().await.unwrap();
+    assert_eq!(arrow::util::display::array_value_to_string(rows[0].column(0), 0).unwrap(), "a, b");
+}
+
+#[tokio::test]
+async fn a_parquet_file_with_a_column_twice_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    write_parquet(&folder.path().join("t.parquet"), vec![("id", ids()), ("id", ids())]);
+    let error = message(folder.path()).await;
+    assert!(error.contains("t.parquet") && error.contains("column \"id\" twice"), "{error}");
+}
+
+#[tokio::test]
 async fn a_time_out_of_range_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("t.parquet");

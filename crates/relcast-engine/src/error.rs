@@ -5,6 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::error::DataFusionError;
+use relcast_connect::redacted;
+use relcast_graph::Stopped;
+use relcast_train::TrainError;
+
+use crate::sqlstate;
 
 /// An error of the engine: what is wrong, where, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -127,7 +132,7 @@ pub enum EngineError {
     Query(#[from] relcast_query::QueryError),
     /// A model could not be fitted, evaluated or used.
     #[error(transparent)]
-    Train(#[from] relcast_train::TrainError),
+    Train(TrainError),
     /// The query names entities of its own.
     #[error("FOR … = and FOR … IN choose whom to predict for; a model learns from all entities")]
     NamesEntities,
@@ -136,6 +141,14 @@ pub enum EngineError {
     ResultColumn {
         /// The name.
         name: String,
+    },
+    /// What was read of the source is older than it may be, and it cannot be read again.
+    #[error("what was read of the source is older than --freshness allows ({bound:?}): {reason}")]
+    Outdated {
+        /// How old it may be.
+        bound: std::time::Duration,
+        /// Why it cannot be read.
+        reason: String,
     },
     /// There is nothing that RelBench's leaderboard would take.
     #[error("model \"{model}\" has nothing to submit to RelBench: {reason}")]
@@ -170,6 +183,18 @@ pub enum EngineError {
         /// What is wrong.
         message: String,
         /// What to do, such as the nearest name.
+        hint: Option<String>,
+    },
+    /// SQL that DataFusion refused or failed to run.
+    #[error("{}{message}{}", at.map(|at| format!("{at}: ")).unwrap_or_default(), hint.as_ref().map(|h| format!("; {h}")).unwrap_or_default())]
+    Failed {
+        /// The SQLSTATE of what lies at its bottom.
+        state: &'static str,
+        /// Where in the statement, if it can be said.
+        at: Option<relcast_query::Place>,
+        /// What is wrong.
+        message: String,
+        /// What to do.
         hint: Option<String>,
     },
     /// A statement needs more memory than it may take.
@@ -218,6 +243,26 @@ pub enum EngineError {
     /// The statement changes something, and whoever asks may only read.
     #[error("you may read and predict, but not train, write or drop")]
     Forbidden,
+    /// A file or folder that the statement may not name.
+    #[error("\"{what}\" is in no folder that clients of this server may name")]
+    OutOfReach {
+        /// What was named.
+        what: String,
+    },
+    /// A file or folder that people name, and that lies in the home folder.
+    #[error("{} lies in the home folder {}, which relcast keeps for itself", what.display(), home.display())]
+    InHome {
+        /// What was named.
+        what: PathBuf,
+        /// The home folder.
+        home: PathBuf,
+    },
+    /// A setting of the whole process, which no session of a server may change.
+    #[error("{name} is for all sessions of the server")]
+    SharedSetting {
+        /// Its name.
+        name: String,
+    },
     /// Nobody waits for the result any more.
     #[error("the statement was stopped")]
     Stopped,
@@ -274,6 +319,9 @@ impl EngineError {
             Self::TableExists { .. } => {
                 "choose another name; CREATE OR REPLACE TABLE replaces a table that CREATE TABLE made"
             }
+            Self::Outdated { .. } => {
+                "mend the source: answers go on once it can be read; or allow more with --freshness"
+            }
             Self::ReadOnly { .. } => "INSERT and DROP are for tables that CREATE TABLE made",
             Self::OtherTarget { .. } => {
                 "leave the target out (PREDICT USING MODEL …), or train a model for this one"
@@ -281,7 +329,15 @@ impl EngineError {
             Self::TaskModel { .. } => {
                 "write PREDICT USING MODEL … FOR …, and filter its rows with SQL around it"
             }
+            Self::OutOfReach { .. } => {
+                "COPY … TO STDOUT sends the rows to you; relcast serve --files DIR names a folder for clients"
+            }
+            Self::InHome { .. } => "name a place in another folder",
+            Self::SharedSetting { .. } => {
+                "say it where the server starts, such as --statement-memory"
+            }
             Self::Sql { .. }
+            | Self::Failed { .. }
             | Self::NotYet { .. }
             | Self::Stopped
             | Self::Forbidden
@@ -294,13 +350,19 @@ impl EngineError {
     /// Whether somebody stopped the work, and nothing went wrong.
     #[must_use]
     pub(crate) fn is_stop(&self) -> bool {
-        matches!(self, Self::Stopped | Self::Train(relcast_train::TrainError::Stopped))
+        matches!(self, Self::Stopped)
     }
 
-    /// What is wrong, without its place, and what to do where that can be said.
+    /// What is wrong, without its place, and what to do where that can be said; with no password
+    /// that the statement or a library's message may hold.
     #[must_use]
     pub fn told(&self) -> (String, Option<String>) {
-        if let Self::Sql { message, hint, .. } = self {
+        let (message, hint) = self.split();
+        (redacted(&message), hint.map(|hint| redacted(&hint)))
+    }
+
+    fn split(&self) -> (String, Option<String>) {
+        if let Self::Sql { message, hint, .. } | Self::Failed { message, hint, .. } = self {
             return (message.clone(), hint.clone());
         }
         let text = self.to_string();
@@ -337,23 +399,28 @@ impl EngineError {
         if let DataFusionError::ResourcesExhausted(message) = error.find_root() {
             return Self::Memory(message.lines().next().unwrap_or_default().to_owned());
         }
+        let state = sqlstate::of_datafusion(&error);
         let text = error.strip_backtrace();
         let text = text.split("\n\nbacktrace").next().unwrap_or_default().to_owned();
         if let Some(file) = file_gone(&text) {
-            return Self::Sql {
+            return Self::Failed {
+                state: sqlstate::IO,
                 at: None,
                 message: format!("the file {file} of a table is gone"),
                 hint: Some("put it back, or open the database anew without it".to_owned()),
             };
         }
         let (message, at) = split_place(&text);
-        Self::Sql { at, message, hint: None }
+        Self::Failed { state, at, message, hint: None }
     }
 
     /// The same error with its place in the statement, where it has none yet.
     pub(crate) fn at(self, place: Option<relcast_query::Place>) -> Self {
         match self {
             Self::Sql { at: None, message, hint } => Self::Sql { at: place, message, hint },
+            Self::Failed { state, at: None, message, hint } => {
+                Self::Failed { state, at: place, message, hint }
+            }
             other => other,
         }
     }
@@ -362,7 +429,7 @@ impl EngineError {
     #[must_use]
     pub fn place(&self) -> Option<relcast_query::Place> {
         match self {
-            Self::Sql { at, .. } => *at,
+            Self::Sql { at, .. } | Self::Failed { at, .. } => *at,
             Self::Query(error) => error.place(),
             _ => None,
         }
@@ -424,6 +491,21 @@ fn split_place(text: &str) -> (String, Option<relcast_query::Place>) {
     (message.to_owned(), place)
 }
 
+impl From<Stopped> for EngineError {
+    fn from(_: Stopped) -> Self {
+        Self::Stopped
+    }
+}
+
+impl From<TrainError> for EngineError {
+    fn from(error: TrainError) -> Self {
+        match error {
+            TrainError::Stopped(stopped) => stopped.into(),
+            other => Self::Train(other),
+        }
+    }
+}
+
 impl From<DataFusionError> for EngineError {
     fn from(error: DataFusionError) -> Self {
         Self::of_datafusion(error)
@@ -465,5 +547,17 @@ mod tests {
             "Cannot cast string '1'; DROP MODEL churn; --' to value of Int64 type".to_owned();
         let error = EngineError::Sql { at: None, message: message.clone(), hint: None };
         assert_eq!(error.told(), (message, None));
+    }
+
+    #[test]
+    fn no_password_is_told() {
+        let error = EngineError::Sql {
+            at: None,
+            message: "no object store for postgres://ana:s3cret@h/d".to_owned(),
+            hint: Some("password=s3cret is not taken".to_owned()),
+        };
+        let (message, hint) = error.told();
+        assert_eq!(message, "no object store for postgres://ana:***@h/d");
+        assert_eq!(hint.as_deref(), Some("password=*** is not taken"));
     }
 }

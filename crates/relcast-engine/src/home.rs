@@ -9,7 +9,7 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use relcast_graph::META;
+use relcast_graph::{META, Stop};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::EngineError;
@@ -151,11 +151,10 @@ impl Home {
     /// Removes every checkpoint of the lock's model: that of a training which is done, and those
     /// of others that were begun and given up. One that stays is of no harm, so it is only told.
     pub(crate) fn drop_checkpoints(&self, lock: &ModelLock) {
-        for path in entries(&self.artefacts().join(lock.model())) {
-            if starts_with(&path, CHECKPOINT) {
-                remove(&path);
-            }
-        }
+        let folder = self.artefacts().join(lock.model());
+        named(&folder, CHECKPOINT).iter().for_each(|path| remove(path));
+        // The folder of a model with a version, or with something unfinished, is not empty and stays.
+        let _ = fs::remove_dir(folder);
     }
 
     /// The folder of tables that SQL created.
@@ -305,7 +304,9 @@ async fn lock(
 /// Whether the lock was free, or became free, within `patience`.
 fn wait_for_lock(file: &File, path: &Path, patience: Duration) -> Result<bool, EngineError> {
     let start = Instant::now();
+    let stop = Stop::current();
     loop {
+        stop.check()?;
         match file.try_lock() {
             Ok(()) => return Ok(true),
             Err(TryLockError::Error(source)) => {

@@ -1,8 +1,10 @@
 //! Rows as JSON.
 
+use std::collections::HashSet;
+
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
+use arrow::datatypes::{DataType, Float64Type, Int64Type, Schema, UInt64Type};
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use serde::{Serialize, Serializer};
@@ -16,6 +18,13 @@ impl Serialize for Row {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_map(self.0.iter().map(|(name, cell)| (name, cell)))
     }
+}
+
+/// The name that two columns have, of which an object would keep one.
+#[must_use]
+pub fn repeated_column(schema: &Schema) -> Option<&str> {
+    let mut seen = HashSet::new();
+    schema.fields().iter().map(|field| field.name().as_str()).find(|name| !seen.insert(*name))
 }
 
 /// The rows, to be told as objects: numbers, booleans and lists as JSON has them, everything else as

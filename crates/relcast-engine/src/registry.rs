@@ -3,6 +3,7 @@
 //! Owns `registry.db` (SQLite) and, through it, the artefact folders. Promises that a version is
 //! there whole (row and artefact) or not at all. Times are microseconds, UTC.
 
+use std::cmp::Reverse;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -54,6 +55,8 @@ pub struct NewVersion {
     pub schema_fingerprint: String,
     /// Identifies the data it was trained on.
     pub data_fingerprint: String,
+    /// The newest moment in the tables that its labels read, microseconds UTC.
+    pub data_until: i64,
     /// The seed of all randomness.
     pub seed: u64,
     /// The options as resolved.
@@ -77,6 +80,10 @@ pub struct ModelVersion {
     pub schema_fingerprint: String,
     /// Identifies the data it was trained on.
     pub data_fingerprint: String,
+    /// The newest moment in the tables that its labels read, microseconds UTC, where it is on record.
+    pub data_until: Option<i64>,
+    /// The version of relcast that trained it, where it is on record.
+    pub code_version: Option<String>,
     /// The seed of all randomness.
     pub seed: u64,
     /// The options as resolved.
@@ -312,6 +319,35 @@ impl Registry {
         Ok(dropped)
     }
 
+    /// Drops the models whose names start with `prefix`, but for the `most` that were registered
+    /// last and those that somebody is writing.
+    ///
+    /// # Errors
+    /// [`EngineError::Registry`], or if a folder cannot be removed.
+    pub async fn keep_newest(&self, prefix: &str, most: usize) -> Result<(), EngineError> {
+        let mut versions = self.versions().await?;
+        versions.retain(|version| version.model.starts_with(prefix));
+        versions.sort_by_key(|version| Reverse(version.created_at));
+        let mut models: Vec<String> = Vec::new();
+        for version in versions {
+            if !models.contains(&version.model) {
+                models.push(version.model);
+            }
+        }
+        for model in models.iter().skip(most) {
+            let lock = match self.home.lock_model(model, Duration::ZERO) {
+                Err(EngineError::Locked { .. }) => continue,
+                lock => lock?,
+            };
+            match self.drop_versions(&lock, None).await {
+                // Somebody else was faster.
+                Ok(_) | Err(EngineError::NoModel { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn pool(&self) -> &SqlitePool {
         &self.pool
     }
@@ -406,8 +442,9 @@ impl Registry {
             Origin::Task(task) => (None, Some(task.as_str())),
         };
         let sql = "INSERT INTO versions (model, version, query, task, schema_fingerprint,
-                       data_fingerprint, seed, options, metrics, artefact, checksum, created_at)
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+                       data_fingerprint, data_until, code_version, seed, options, metrics, artefact,
+                       checksum, created_at)
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
         sqlx::query(sql)
             .bind(model)
             .bind(version)
@@ -415,6 +452,8 @@ impl Registry {
             .bind(task)
             .bind(&new.schema_fingerprint)
             .bind(&new.data_fingerprint)
+            .bind(new.data_until)
+            .bind(env!("CARGO_PKG_VERSION"))
             .bind(new.seed.cast_signed())
             .bind(new.options.to_string())
             .bind(new.metrics.to_string())
@@ -467,6 +506,8 @@ impl Registry {
             },
             schema_fingerprint: text("schema_fingerprint")?,
             data_fingerprint: text("data_fingerprint")?,
+            data_until: row.try_get("data_until").map_err(&failed)?,
+            code_version: row.try_get("code_version").map_err(&failed)?,
             seed: number("seed")?.cast_unsigned(),
             options: json("options")?,
             metrics: json("metrics")?,

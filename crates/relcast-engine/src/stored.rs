@@ -1,6 +1,7 @@
 //! A model read back from its artefact.
 
 use relcast_catalog::{Column, Schema, Table, source_column};
+use relcast_connect::Database;
 use relcast_query::ast::Name;
 use relcast_query::{Cutoffs, LabelPlan, OptionValue, Options, QueryError, option_place};
 use relcast_train::checkpoint::Weights;
@@ -107,6 +108,16 @@ impl StoredModel {
         let rows = self.residuals.as_ref().map_or(0, Residuals::rows);
         check_validation(options, written, rows)?;
         Ok(self.residuals.as_ref().and_then(|residuals| residuals.band(quantiles)))
+    }
+
+    /// The cutoff of predictions over `database` that name none: microseconds, UTC.
+    ///
+    /// # Errors
+    /// If the tables cannot be read.
+    pub async fn default_cutoff(&self, database: &Database) -> Result<i64, EngineError> {
+        let plan = self.question.plan(&self.schema, &self.set)?;
+        let found = plan.default_cutoff(&database.context).await?;
+        Ok(found.unwrap_or(self.cutoffs.data_end))
     }
 
     /// Refuses a database whose tables, columns, types, keys, times or links are not those of

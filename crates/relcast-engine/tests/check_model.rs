@@ -4,7 +4,7 @@
 mod common;
 
 use common::Bench;
-use common::statements::{answer, floats, session, texts, wholes};
+use common::session::{answer, floats, session, texts, wholes};
 use relcast_engine::work::Question;
 use relcast_testkit::{DAY, Random, Table, date_micros};
 
@@ -24,10 +24,18 @@ tables:
       amount: { type: numerical }
       weight: { type: numerical }
       channel: { type: categorical }
+      tip: { type: numerical, known_from: tipped_at }
+  visits:
+    primary_key: visit_id
+    time_column: at
+    foreign_keys: { customer_id: customers }
 ";
 
-/// Orders whose amounts grow and that come by a new channel once the model is trained; weights stay
-/// as they were.
+/// Visits are written down until then.
+const VISITS: i64 = 320;
+
+/// Orders whose amounts grow, that come by a new channel and that get no tips any more once the model
+/// is trained; weights stay as they were. Visits are no longer written down.
 fn write(directory: &std::path::Path) {
     let mut random = Random::new(9);
     let start = date_micros(2022, 1, 1);
@@ -44,6 +52,15 @@ fn write(directory: &std::path::Path) {
         .map(|late| ["web", "shop", "app"][random.below(if *late { 3 } else { 2 })])
         .collect();
     let ages: Vec<f64> = (0..CUSTOMERS).map(|_| 20.0 + 50.0 * random.uniform()).collect();
+    let tipped_at: Vec<Option<i64>> = times
+        .iter()
+        .zip(&late)
+        .map(|(time, late)| (!late && random.uniform() < 0.8).then_some(time + DAY))
+        .collect();
+    let tips: Vec<f64> = times.iter().map(|_| random.uniform()).collect();
+    let visits: Vec<i64> =
+        (0..3200).map(|_| start + (random.uniform() * (VISITS * DAY) as f64) as i64).collect();
+    let visitors: Vec<i64> = visits.iter().map(|_| 1 + random.below(CUSTOMERS) as i64).collect();
     Table::new("customers")
         .int("customer_id", 1..=CUSTOMERS as i64)
         .float("age", ages)
@@ -56,6 +73,14 @@ fn write(directory: &std::path::Path) {
         .float("amount", amounts)
         .float("weight", weights)
         .text("channel", channels)
+        .time("tipped_at", tipped_at)
+        .float("tip", tips)
+        .write(directory)
+        .unwrap();
+    Table::new("visits")
+        .int("visit_id", 1..=visits.len() as i64)
+        .int("customer_id", visitors)
+        .time("at", visits.into_iter().map(Some))
         .write(directory)
         .unwrap();
     std::fs::write(directory.join("relcast.yaml"), YAML).unwrap();
@@ -99,6 +124,25 @@ async fn what_changed_after_training_has_drifted_and_the_rest_is_fine() {
     let (known, came) = (wholes(&rows, "training_rows"), wholes(&rows, "current_rows"));
     assert_eq!(known[amount].unwrap() + came[amount].unwrap(), 8000);
     assert_eq!(floats(&rows, "training_null_share")[amount], Some(0.0));
+
+    // Tips that are known from a time of their own are not there any more.
+    let tip = place("known", "tip");
+    assert_eq!(verdicts[tip], "drift");
+    let nulls = |side: &str| floats(&rows, &format!("{side}_null_share"))[tip].unwrap();
+    assert!((nulls("training") - 0.2).abs() < 0.05, "{}", nulls("training"));
+    assert!(nulls("current") > 0.999, "{}", nulls("current"));
+
+    // Orders come as before, visits no longer do.
+    let tables = texts(&rows, "table");
+    let pace = |table: &str| {
+        let found = kinds.iter().zip(&tables).position(|(k, t)| k == "rows" && t == table);
+        found.unwrap_or_else(|| panic!("no line for the rows of {table} among {tables:?}"))
+    };
+    let (orders, visits) = (pace("orders"), pace("visits"));
+    assert_eq!((verdicts[orders].as_str(), verdicts[visits].as_str()), ("ok", "drift"));
+    assert!((then[orders].unwrap() - 200.0).abs() < 20.0, "{then:?}");
+    assert!((5.0..20.0).contains(&now[visits].unwrap()), "{now:?}");
+    assert_eq!(known[orders].unwrap() + came[orders].unwrap(), 8000);
 
     // Rows of a table without times do not come.
     let age = place("input", "age");

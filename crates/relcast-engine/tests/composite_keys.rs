@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::statements::{answer, floats, session, texts};
+use common::session::{answer, floats, session, texts};
 use common::{Bench, bits};
 use relcast_engine::work::{PredictAt, Question};
 use relcast_testkit::{DAY, Random, Table, date_micros};

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use common::statements::{answer, floats, refusal, session, texts};
+use common::session::{answer, floats, refusal, session, texts};
 use common::{Bench, bits};
 use relcast_catalog::parse_time;
 use relcast_engine::work::{PredictAt, Question};

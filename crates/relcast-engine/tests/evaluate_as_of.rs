@@ -15,7 +15,7 @@ async fn evaluated(source: &Path, home: &Path, at: i64) -> EvaluationReport {
     let bench = Bench::open(source, home, 2).await;
     let stored = bench.stored().await;
     let (registry, database, catalog) = (&bench.registry, &bench.database, &bench.catalog);
-    work::evaluate_as_of(registry, database, catalog, &stored, None, None, Some(at)).await.unwrap()
+    work::evaluate(registry, database, catalog, &stored, None, None, Some(at)).await.unwrap()
 }
 
 #[tokio::test]
@@ -52,7 +52,7 @@ async fn what_comes_later_makes_no_difference_and_open_labels_are_left_out() {
     let stored = bench.stored().await;
     let (registry, database, catalog) = (&bench.registry, &bench.database, &bench.catalog);
     let at = Some(shop.val_timestamp);
-    let none = work::evaluate_as_of(registry, database, catalog, &stored, None, None, at).await;
+    let none = work::evaluate(registry, database, catalog, &stored, None, None, at).await;
     let error = none.unwrap_err().to_string();
     assert!(error.contains("no label to judge model \"m\" by had closed by"), "{error}");
 }

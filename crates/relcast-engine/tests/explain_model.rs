@@ -5,9 +5,9 @@ mod common;
 
 use arrow::array::RecordBatch;
 use common::Bench;
-use common::statements::{answer, floats, refusal, session, texts, wholes};
+use common::session::{answer, floats, refusal, session, texts, wholes};
+use relcast_engine::Session;
 use relcast_engine::work::Question;
-use relcast_engine::{EngineError, Session};
 use relcast_testkit::{GeneratedDatabase, Permute, upgraded_at_control, warehouse_churn};
 use tempfile::TempDir;
 
@@ -139,13 +139,6 @@ async fn a_planted_column_of_the_entity_comes_first() {
     for (table, column, _, share) in noise {
         assert!(share.abs() < 0.1, "{table}.{column}: {share}");
     }
-
-    // Whoever no longer waits is not worked for.
-    let engine = session.engine();
-    let stored = engine.stored("m", None).await.unwrap();
-    let newest = engine.newest_time(&stored).await.unwrap();
-    let scorer = engine.scorer(&stored, newest).await.unwrap();
-    assert!(matches!(scorer.importance(&|| true), Err(EngineError::Stopped)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

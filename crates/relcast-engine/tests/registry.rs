@@ -18,6 +18,7 @@ fn version() -> NewVersion {
         origin: Origin::Query("PREDICT COUNT(orders.*, 0, 30) = 0 FOR EACH c.id".to_owned()),
         schema_fingerprint: "s".to_owned(),
         data_fingerprint: "d".to_owned(),
+        data_until: 1_700_000_000_000_000,
         seed: u64::MAX - 1,
         options: json!({"layers": 2}),
         metrics: json!({"test": {"auroc": 0.1, "f1": null}}),
@@ -61,10 +62,22 @@ async fn a_version_is_read_back_as_it_was_published() {
     let new = version();
     assert_eq!((found.model.as_str(), found.version, found.is_default), ("churn", 1, true));
     assert_eq!((&found.origin, found.seed), (&new.origin, new.seed));
+    assert_eq!(found.data_until, Some(new.data_until));
+    assert_eq!(found.code_version.as_deref(), Some(env!("CARGO_PKG_VERSION")));
     assert_eq!((&found.options, &found.metrics), (&new.options, &new.metrics));
     assert_eq!(found.artefact, directory.path().join("artifacts/churn/1"));
     assert!(found.created_at > 1_600_000_000_000_000);
     assert_eq!(registry.load_artefact(&found).unwrap(), artefact(1));
+}
+
+#[tokio::test]
+async fn a_version_of_an_older_relcast_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let registry = open(directory.path()).await;
+    publish(&registry, "churn", 1).await.unwrap();
+    run_sql(&registry, "UPDATE versions SET data_until = NULL, code_version = NULL").await;
+    let found = registry.find_version("churn", None).await.unwrap();
+    assert_eq!((found.data_until, found.code_version), (None, None));
 }
 
 #[tokio::test]
@@ -79,6 +92,26 @@ async fn the_newest_version_is_the_default_until_one_is_chosen() {
     assert_eq!(registry.find_version("churn", None).await.unwrap().version, 1);
     let error = registry.set_default_version("churn", 9).await.unwrap_err();
     assert_eq!(error.to_string(), "model \"churn\" has no version 9; it has 1, 2, 3");
+}
+
+#[tokio::test]
+async fn of_models_with_a_prefix_the_newest_are_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let registry = open(directory.path()).await;
+    for model in ["_quick.a.1", "_quick.a.2", "_quick.a.3", "_quick.a.4", "_quick.b.1", "churn"] {
+        publish(&registry, model, 1).await.unwrap();
+    }
+    let writing = registry.home().lock_model("_quick.a.1", Duration::ZERO).unwrap();
+    registry.keep_newest("_quick.a.", 2).await.unwrap();
+    let names = async || -> Vec<String> {
+        registry.versions().await.unwrap().into_iter().map(|version| version.model).collect()
+    };
+    let left = ["_quick.a.1", "_quick.a.3", "_quick.a.4", "_quick.b.1", "churn"];
+    assert_eq!(names().await, left);
+    assert!(!directory.path().join("artifacts/_quick.a.2").exists());
+    drop(writing);
+    registry.keep_newest("_quick.a.", 2).await.unwrap();
+    assert_eq!(names().await, left[1..]);
 }
 
 #[tokio::test]

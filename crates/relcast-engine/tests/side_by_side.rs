@@ -80,4 +80,10 @@ async fn of_two_that_create_one_model_one_is_refused_and_quick_models_are_shared
     let names: Vec<String> =
         engine.registry.versions().await.unwrap().into_iter().map(|v| v.model).collect();
     assert_eq!(names.len(), 2, "{names:?}");
+
+    // How predictions are shown makes no other model.
+    let shown = query.trim_end_matches(')');
+    let shown = format!("{shown}, epochs = 1, max_train_rows = 200, threshold = 0.9)");
+    at_once(&engine, vec![shown]).await.pop().unwrap().unwrap();
+    assert_eq!(engine.registry.versions().await.unwrap().len(), 2);
 }

@@ -261,7 +261,7 @@ async fn a_value_of_another_kind_is_told_with_table_and_column() {
     // What is put in its place is what is read, as soon as it is there.
     write_sqlite(&file, "DROP TABLE odd; CREATE TABLE odd (id INTEGER, name TEXT);").await;
     assert_eq!(asked.count("SELECT count(*) FROM db.odd").await, 0);
-    assert!(asked.error("SELECT n FROM db.odd").await.contains("No field named n"));
+    assert!(asked.error("SELECT n FROM db.odd").await.contains("no column \"n\""));
     fs::remove_file(&file).unwrap();
     let error = asked.error("SELECT count(*) FROM db.odd").await;
     assert!(error.contains("notes.db: unable to open database file"), "{error}");

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 
+use crate::stop::Stopped;
+
 /// An error of the temporal graph.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -89,6 +91,9 @@ pub enum GraphError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// Nobody waits for the graph any more.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
     /// A snapshot of another version of the format, or of another byte order.
     #[error(
         "the graph snapshot {} has format {found:?}, this relcast reads {expected:?}; \

@@ -14,6 +14,7 @@ mod hash;
 mod key_index;
 mod mmap;
 mod snapshot;
+mod stop;
 
 pub use build::build;
 pub use edge::{Direction, EdgeType};
@@ -21,6 +22,7 @@ pub use error::GraphError;
 pub use graph::TemporalGraph;
 pub use hash::key_hashes;
 pub use snapshot::{GraphReport, LinkReport, META, TableReport};
+pub use stop::{Entered, Stop, Stopped};
 
 /// The known time of a row that is always known.
 pub const STATIC_TIME: i64 = i64::MIN;

@@ -1,13 +1,21 @@
-//! A predictive query as text again: every name quoted, every operand in parentheses.
+//! A predictive query as text again: every name quoted, parentheses where they are needed.
 
 use std::fmt;
 
 use crate::ast::{
-    Aggregate, Expr, Leaf, Literal, Name, Node, PredictiveQuery, Selection, Shape, Step,
+    Aggregate, BinaryOp, Expr, Leaf, Literal, Name, Node, PredictiveQuery, Selection, Shape, Step,
 };
 use crate::options::OptionValue;
 
 /// The query in the language that [`parse`](crate::parse) reads.
+impl PredictiveQuery {
+    /// The target alone, where it is written.
+    #[must_use]
+    pub fn target_text(&self) -> Option<String> {
+        self.target.as_ref().map(expression)
+    }
+}
+
 impl fmt::Display for PredictiveQuery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = "PREDICT".to_owned();
@@ -54,8 +62,47 @@ impl fmt::Display for PredictiveQuery {
     }
 }
 
+/// How tightly an expression holds together; one that holds less than its place needs parentheses.
+///
+/// No others are written: each is a level of nesting, and the parser follows so many and no more.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Tightness {
+    Or,
+    And,
+    Not,
+    Comparison,
+    Sum,
+    Product,
+    Sign,
+    Whole,
+}
+
+fn tightness(expr: &Expr<Leaf>) -> Tightness {
+    match &expr.node {
+        Node::Leaf(_) | Node::Literal(_) | Node::Case { .. } => Tightness::Whole,
+        Node::Negate(_) => Tightness::Sign,
+        Node::Not(_) => Tightness::Not,
+        Node::Binary { op, .. } => match op {
+            BinaryOp::Or => Tightness::Or,
+            BinaryOp::And => Tightness::And,
+            BinaryOp::Add | BinaryOp::Subtract => Tightness::Sum,
+            BinaryOp::Multiply | BinaryOp::Divide | BinaryOp::Modulo => Tightness::Product,
+            _ => Tightness::Comparison,
+        },
+        Node::IsNull { .. } | Node::In { .. } | Node::Between { .. } | Node::Text { .. } => {
+            Tightness::Comparison
+        }
+    }
+}
+
+/// The expression where at least this tightness is needed.
+fn within(least: Tightness, expr: &Expr<Leaf>) -> String {
+    let text = expression(expr);
+    if tightness(expr) < least { format!("({text})") } else { text }
+}
+
 fn expression(expr: &Expr<Leaf>) -> String {
-    let inner = |e: &Expr<Leaf>| format!("({})", expression(e));
+    let operand = |e: &Expr<Leaf>| within(Tightness::Sum, e);
     let not = |negated: &bool| if *negated { "NOT " } else { "" };
     match &expr.node {
         Node::Leaf(Leaf::Column(column)) => {
@@ -64,32 +111,38 @@ fn expression(expr: &Expr<Leaf>) -> String {
         }
         Node::Leaf(Leaf::Aggregate(a)) => aggregate(a),
         Node::Literal(l) => literal_text(l),
-        Node::Not(e) => format!("NOT {}", inner(e)),
-        Node::Negate(e) => format!("- {}", inner(e)),
+        Node::Not(e) => format!("NOT {}", within(Tightness::Not, e)),
+        Node::Negate(e) => format!("- {}", within(Tightness::Sign, e)),
         Node::Binary { op, left, right } => {
-            format!("{} {} {}", inner(left), op.symbol(), inner(right))
+            let (before, after) = match tightness(expr) {
+                // However a chain of these is grouped, it is read as one chain.
+                Tightness::Or => (Tightness::Or, Tightness::Or),
+                Tightness::And => (Tightness::And, Tightness::And),
+                Tightness::Sum => (Tightness::Sum, Tightness::Product),
+                Tightness::Product => (Tightness::Product, Tightness::Sign),
+                _ => (Tightness::Sum, Tightness::Sum),
+            };
+            format!("{} {} {}", within(before, left), op.symbol(), within(after, right))
         }
-        Node::IsNull { operand, negated } => {
-            format!("{} IS {}NULL", inner(operand), not(negated))
+        Node::IsNull { operand: e, negated } => format!("{} IS {}NULL", operand(e), not(negated)),
+        Node::In { operand: e, items, negated } => {
+            format!("{} {}IN ({})", operand(e), not(negated), list(items, operand))
         }
-        Node::In { operand, items, negated } => {
-            format!("{} {}IN ({})", inner(operand), not(negated), list(items, inner))
-        }
-        Node::Between { operand, low, high, negated } => {
+        Node::Between { operand: e, low, high, negated } => {
             let not = not(negated);
-            format!("{} {not}BETWEEN {} AND {}", inner(operand), inner(low), inner(high))
+            format!("{} {not}BETWEEN {} AND {}", operand(e), operand(low), operand(high))
         }
-        Node::Text { operand, test, pattern, negated } => {
-            format!("{} {}{} {}", inner(operand), not(negated), test.words(), inner(pattern))
+        Node::Text { operand: e, test, pattern, negated } => {
+            format!("{} {}{} {}", operand(e), not(negated), test.words(), operand(pattern))
         }
         Node::Case { operand, branches, otherwise } => {
-            let operand = operand.iter().map(|e| format!(" {}", inner(e))).collect::<String>();
+            let operand = operand.iter().map(|e| format!(" {}", expression(e))).collect::<String>();
             let branches = branches
                 .iter()
-                .map(|(when, then)| format!(" WHEN {} THEN {}", inner(when), inner(then)))
+                .map(|(when, then)| format!(" WHEN {} THEN {}", expression(when), expression(then)))
                 .collect::<String>();
             let otherwise =
-                otherwise.iter().map(|e| format!(" ELSE {}", inner(e))).collect::<String>();
+                otherwise.iter().map(|e| format!(" ELSE {}", expression(e))).collect::<String>();
             format!("CASE{operand}{branches}{otherwise} END")
         }
     }
@@ -115,12 +168,16 @@ fn step(step: &Step) -> String {
 pub(crate) fn literal_text(literal: &Literal) -> String {
     match literal {
         Literal::Number(text) => text.clone(),
-        Literal::Text(text) => format!("'{}'", text.replace('\'', "''")),
+        Literal::Text(value) => text(value),
         Literal::Boolean(value) => value.to_string(),
         Literal::Time(time) => format!("TIMESTAMP '{}'", relcast_catalog::format_time(*time)),
         Literal::Null => "NULL".to_owned(),
         Literal::Parameter(number) => format!("${number}"),
     }
+}
+
+fn text(value: &str) -> String {
+    format!("'{}'", value.replace('\'', "''"))
 }
 
 fn key(values: &[Literal]) -> String {
@@ -133,7 +190,7 @@ fn key(values: &[Literal]) -> String {
 fn option(value: &OptionValue) -> String {
     match value {
         OptionValue::Number(text) => text.clone(),
-        OptionValue::Text(text) => literal_text(&Literal::Text(text.clone())),
+        OptionValue::Text(value) => text(value),
         OptionValue::Boolean(value) => value.to_string(),
         OptionValue::List(items) => format!("[{}]", list(items, option)),
     }

@@ -30,9 +30,14 @@ impl OptionValue {
             .and_then(|t| t.strip_suffix(')'))
             .or_else(|| text.strip_prefix('[').and_then(|t| t.strip_suffix(']')));
         if let Some(inner) = inner {
-            let items = inner.split(',').filter(|item| !item.trim().is_empty());
-            return Self::List(items.map(Self::from_text).collect());
+            let items = inner.split(',').map(str::trim).filter(|item| !item.is_empty());
+            return Self::List(items.map(Self::single).collect());
         }
+        Self::single(text)
+    }
+
+    /// A value that is no list: no option takes lists of lists.
+    fn single(text: &str) -> Self {
         match text.to_ascii_lowercase().as_str() {
             "true" => Self::Boolean(true),
             "false" => Self::Boolean(false),

@@ -3,7 +3,7 @@
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use crate::ast::{Literal, ModelName, Name, PredictiveQuery};
+use crate::ast::{ModelName, Name, PredictiveQuery};
 use crate::error::Place;
 use crate::options::OptionValue;
 
@@ -34,12 +34,12 @@ pub enum Statement {
         /// The options as written.
         options: Vec<(Name, OptionValue)>,
     },
-    /// `EXPLAIN MODEL m [FOR table.pk = v]`
+    /// `EXPLAIN MODEL m [FOR table.pk = v [AS OF …]]`
     ExplainModel {
         /// The model.
         model: ModelName,
-        /// The entity to explain; all of them where none is named.
-        entity: Option<EntityKey>,
+        /// The prediction to explain, of one entity; all of them where none is named.
+        prediction: Option<Box<PredictiveQuery>>,
     },
     /// `CHECK MODEL m`
     CheckModel(ModelName),
@@ -67,6 +67,15 @@ pub enum Statement {
     ShowLinks,
     /// `DESCRIBE GRAPH`
     DescribeGraph,
+    /// `CREATE VIEW …`
+    CreateView(CreateView),
+    /// `DROP VIEW [IF EXISTS] v`
+    DropView {
+        /// The view's name.
+        name: Name,
+        /// Whether it is no error if there is none.
+        if_exists: bool,
+    },
     /// `CREATE SOURCE s TYPE t OPTIONS (name 'value', …)`
     CreateSource {
         /// The source's name.
@@ -144,12 +153,27 @@ pub struct CreateModel {
     pub labels: Labels,
 }
 
-/// What CREATE MODEL does if the model exists.
+/// `CREATE [OR REPLACE] VIEW [IF NOT EXISTS] v [(column, …)] AS …`
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateView {
+    /// The view's name.
+    pub name: Name,
+    /// What happens if there is a view of that name.
+    pub existing: Existing,
+    /// What its columns are called; as the SQL calls them, where nothing is written.
+    pub columns: Vec<Name>,
+    /// What it reads.
+    pub sql: Sql,
+    /// The statement as written.
+    pub text: String,
+}
+
+/// What CREATE does if there is one of that name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
     /// It is an error.
     Refuse,
-    /// A new version is trained: OR REPLACE.
+    /// It gives way, of a model to a new version: OR REPLACE.
     Replace,
     /// Nothing is done: IF NOT EXISTS.
     Keep,
@@ -183,15 +207,4 @@ pub struct LabelledRows {
     pub at: Place,
     /// The options as written.
     pub options: Vec<(Name, OptionValue)>,
-}
-
-/// An entity by its key.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EntityKey {
-    /// Its table.
-    pub table: Name,
-    /// The columns of the primary key.
-    pub columns: Vec<Name>,
-    /// Their values.
-    pub values: Vec<Literal>,
 }

@@ -173,7 +173,7 @@ impl fmt::Display for Span {
             Self::Micros(m) if m % SECOND == 0 => (m / SECOND, "second"),
             Self::Micros(m) => (m, "microsecond"),
         };
-        let plural = if count.abs() == 1 { "" } else { "s" };
+        let plural = if count.unsigned_abs() == 1 { "" } else { "s" };
         write!(f, "{count} {unit}{plural}")
     }
 }
@@ -185,6 +185,11 @@ fn add_months(time: i64, months: i32) -> Option<i64> {
     let moved =
         if months < 0 { moment.checked_sub_months(step) } else { moment.checked_add_months(step) };
     moved.map(|m| m.timestamp_micros())
+}
+
+/// Whether the moment has a date.
+pub(crate) fn is_in_calendar(time: i64) -> bool {
+    DateTime::from_timestamp_micros(time).is_some()
 }
 
 /// The moment now, microseconds UTC.

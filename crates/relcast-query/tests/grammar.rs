@@ -369,6 +369,9 @@ fn every_clause_prints_and_parses_back() {
         "PREDICT x CLASSIFY FOR a.(b, c) IN ((1, NULL), (-2, TRUE)) WITH (keep = (a.b, c))",
         "PREDICT x FOR a.b IN (SELECT b, '2020-01-01' FROM a WHERE (b > 1)) WHERE y = 2020-01-31",
         "PREDICT CASE a WHEN 1 THEN -b ELSE (c - 1) - 1 END RANK TOP 3 FOR EACH a.b AS OF 2020-01-31 USING MODEL m",
+        "PREDICT x FOR a.b IN (SELECT b FROM a -- all\n) WITH (model = 'it''s', keep = ['a''b'])",
+        "PREDICT a - (b - c) * -(d + e) / (f % g) < 1 OR (h OR (i AND (j AND k))) FOR EACH a.b",
+        "PREDICT NOT (a = b) = (c IS NULL) AND (CASE WHEN d THEN e END) NOT IN (f, (g > 1)) FOR EACH a.b",
     ] {
         let query = parse(sql).unwrap();
         assert_eq!(without_places(&parse(&query.to_string()).unwrap()), without_places(&query));
@@ -376,8 +379,29 @@ fn every_clause_prints_and_parses_back() {
 }
 
 #[test]
+fn printing_adds_no_depth() {
+    let sum = vec!["a"; 150].join(" + ");
+    let chain = (0..90).fold("a".to_owned(), |chain, _| format!("b OR ({chain})"));
+    for target in [
+        format!("{}a", "NOT ".repeat(95)),
+        format!("{}a", "- ".repeat(95)),
+        format!("{}a{}", "(".repeat(95), ")".repeat(95)),
+        format!("{}a{}", "CASE WHEN b THEN ".repeat(45), " END".repeat(45)),
+        sum.clone(),
+        sum.replace('+', "*"),
+        format!("({sum}) > 1 OR {chain}"),
+    ] {
+        let query = parse(&format!("PREDICT {target} FOR EACH t.k")).unwrap();
+        let again = parse(&query.to_string()).unwrap_or_else(|e| panic!("{target}: {e}"));
+        assert_eq!(without_places(&again), without_places(&query));
+    }
+}
+
+#[test]
 fn operators_bind_as_in_sql() {
     for (short, long) in [
+        ("a OR b OR c OR d", "a OR (b OR (c OR d))"),
+        ("a AND b AND c AND d", "(a AND (b AND c)) AND d"),
         ("a OR b AND NOT c = d", "a OR (b AND (NOT (c = d)))"),
         ("a + b * c - d", "(a + (b * c)) - d"),
         ("a / b % c", "(a / b) % c"),

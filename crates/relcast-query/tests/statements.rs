@@ -45,7 +45,6 @@ fn a_predictive_query_is_a_relation_wherever_a_subquery_may_stand() {
             format!("WITH p AS ({name}) SELECT * FROM p"),
         ),
         (format!("CREATE TABLE t AS {QUERY}"), format!("CREATE TABLE t AS {name}")),
-        (format!("CREATE VIEW v AS {QUERY}"), format!("CREATE VIEW v AS {name}")),
         (format!("INSERT INTO t {QUERY}"), format!("INSERT INTO t {name}")),
         (format!("INSERT INTO t (a, b) {QUERY}"), format!("INSERT INTO t (a, b) {name}")),
         (format!("COPY ({QUERY}) TO 'f.parquet'"), format!("COPY ({name}) TO f.parquet")),
@@ -118,9 +117,14 @@ fn statements_of_models() {
     ));
     assert!(matches!(
         one("EXPLAIN MODEL m FOR t.(a, b) = (1, 'x')"),
-        Statement::ExplainModel { entity: Some(entity), .. } if entity.values.len() == 2
+        Statement::ExplainModel { prediction: Some(query), .. }
+            if query.entity.as_ref().is_some_and(|entity| entity.columns.len() == 2)
     ));
-    assert!(matches!(one("EXPLAIN MODEL m"), Statement::ExplainModel { entity: None, .. }));
+    assert!(matches!(
+        one("EXPLAIN MODEL m FOR t.a = 1 AS OF '2024-06-30'"),
+        Statement::ExplainModel { prediction: Some(query), .. } if query.as_of.is_some()
+    ));
+    assert!(matches!(one("EXPLAIN MODEL m"), Statement::ExplainModel { prediction: None, .. }));
     assert!(matches!(one("CHECK MODEL m"), Statement::CheckModel(_)));
     assert!(matches!(one("DESCRIBE MODEL m VERSION 1"), Statement::DescribeModel(_)));
     assert!(matches!(one("DROP MODEL IF EXISTS m"), Statement::DropModel { if_exists: true, .. }));
@@ -128,6 +132,7 @@ fn statements_of_models() {
         one("ALTER MODEL m SET DEFAULT VERSION 2"),
         Statement::AlterModel { version: 2, .. }
     ));
+    assert!(matches!(one("DROP VIEW IF EXISTS v"), Statement::DropView { if_exists: true, .. }));
     assert!(matches!(one("REFRESH MODEL m"), Statement::RefreshModel(_)));
     assert_eq!(
         read("SHOW MODELS;; show links; DESCRIBE GRAPH;"),
@@ -281,7 +286,7 @@ fn a_parameter_without_a_value_is_an_error() {
         "EVALUATE MODEL m AS OF $1",
     ] {
         let error = given(text, &[]).unwrap_err();
-        assert!(error.ends_with(none), "{error}");
+        assert!(error.contains(none), "{error}");
         assert!(open(text).is_ok(), "{text}");
     }
     // Which columns come back must be known before.
@@ -292,4 +297,29 @@ fn a_parameter_without_a_value_is_an_error() {
     let bytes = ScalarValue::Binary(Some(vec![1]));
     let error = given("PREDICT USING MODEL m FOR t.k = $1", &[bytes]).unwrap_err();
     assert!(error.contains("stands for a number"), "{error}");
+}
+
+#[test]
+fn a_view_keeps_its_text_and_takes_no_parameters() {
+    let text = format!("CREATE OR REPLACE VIEW public.v (a, \"B\") AS {QUERY}");
+    let mut all = read(&format!("SELECT 1; {text} ; SELECT 2"));
+    let Statement::CreateView(view) = all.remove(1) else { panic!("{all:?}") };
+    assert_eq!((view.name.text.as_str(), view.existing), ("v", Existing::Replace));
+    let columns: Vec<&str> = view.columns.iter().map(|name| name.text.as_str()).collect();
+    assert_eq!((columns, view.sql.predictions.len()), (vec!["a", "B"], 1));
+    assert_eq!(view.text, text);
+    let plain = one("CREATE VIEW IF NOT EXISTS v AS WITH a AS (SELECT 1) SELECT * FROM a");
+    let Statement::CreateView(view) = plain else { panic!("{plain:?}") };
+    assert_eq!((view.existing, view.sql.tokens.len()), (Existing::Keep, 11));
+
+    for sql in ["CREATE VIEW v AS SELECT $1", "CREATE VIEW v AS PREDICT USING MODEL m AS OF $1"] {
+        let expected = "expected a value, since a view stands for itself, found a parameter";
+        assert!(error(sql).contains(expected), "{sql}: {}", error(sql));
+        let given = [ScalarValue::from(1i64)];
+        let mut given = statements_with(sql, &given).unwrap();
+        assert!(given.next().unwrap().is_err(), "{sql}");
+    }
+    assert!(error("CREATE VIEW v AS DROP TABLE t").contains("expected SELECT, PREDICT"));
+    let both = error("CREATE OR REPLACE VIEW IF NOT EXISTS v AS SELECT 1");
+    assert!(both.contains("exclude each other"), "{both}");
 }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow_pg::datatypes::encode_recordbatch;
 use async_trait::async_trait;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::DataFrame;
+use futures::stream::BoxStream;
 use futures::{Sink, SinkExt, StreamExt, future, stream};
 use pgwire::api::portal::{Format, Portal};
 use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
@@ -16,6 +16,8 @@ use pgwire::api::store::PortalStore;
 use pgwire::api::{ClientInfo, ClientPortalStore, ConnectionHandle, METADATA_USER, Type};
 use pgwire::error::{PgWireError, PgWireResult};
 use pgwire::messages::PgWireBackendMessage;
+use pgwire::messages::data::DataRow;
+use pgwire::messages::extendedquery::Execute;
 use relcast_engine::{Access, EngineError};
 use relcast_query::statement::Statement;
 use relcast_query::{statements, statements_with};
@@ -27,11 +29,18 @@ use crate::copy;
 use crate::errors::{of_engine, of_query, plain};
 use crate::fields::fields;
 use crate::live::LiveSession;
-use crate::measure::{Counted, Protocol};
-use crate::notices::message;
+use crate::measure::{Counted, Protocol, changes};
+use crate::notices::{message, warning};
 use crate::prepared::{Prepared, Preparer, values};
 use crate::settings::{Asked, Settings};
 use crate::users::Users;
+
+/// Rows that are held for one request to go on with a portal; who asks for more is given these, and
+/// asks again.
+const MOST_ROWS: i32 = 1 << 20;
+
+/// There are no transactions, and whoever rolls back is told.
+const KEPT: &str = "there are no transactions: what was changed since BEGIN stays";
 
 /// The session of a client.
 pub(crate) struct Connection {
@@ -113,14 +122,46 @@ impl Connection {
         while let Ok(line) = notices.try_recv() {
             client.send(message(line)).await?;
         }
+        if response.is_ok() && self.keeps_what_is_rolled_back(statement) {
+            client.send(warning("25P01", KEPT)).await?;
+        }
         Ok(match response? {
-            Response::Query(rows) => {
+            Response::CopyOut(mut copy) => {
+                let rows = std::mem::replace(copy.data_stream(), Box::pin(stream::empty()));
+                // Sent while the protocol still watches over the statement.
+                *copy.data_stream() = rows_until(rows, one, deadline, None);
+                Response::CopyOut(copy)
+            }
+            Response::Query(mut response) => {
                 let handle = client.session_extensions().get::<Arc<ConnectionHandle>>();
                 let handle = handle.map(|handle| handle.as_ref().clone());
-                Response::Query(until_sent(rows, one, deadline, handle))
+                let rows = std::mem::replace(response.data_rows(), Box::pin(stream::empty()));
+                *response.data_rows() = rows_until(rows, one, deadline, handle);
+                Response::Query(response)
             }
             other => other,
         })
+    }
+
+    /// Whether `statement`, which is done, would have taken back what was changed since BEGIN.
+    fn keeps_what_is_rolled_back(&self, statement: &Statement) -> bool {
+        let asked = match statement {
+            Statement::Sql(sql) => self.settings.read(sql),
+            _ => None,
+        };
+        let changed = self.settings.has_changed();
+        match asked {
+            Some(Asked::Begin) => self.settings.begin(),
+            Some(Asked::Commit) => self.settings.end(),
+            Some(Asked::Rollback) => {
+                self.settings.end();
+                return changed;
+            }
+            Some(Asked::Done("ROLLBACK")) => return changed,
+            None if changes(statement) => self.settings.note_change(),
+            _ => {}
+        }
+        false
     }
 
     async fn run(
@@ -132,18 +173,20 @@ impl Connection {
     ) -> PgWireResult<Response> {
         if let Statement::Sql(sql) = statement {
             if let Some(asked) = self.settings.read(sql) {
-                return of_session(asked, format);
+                return of_session(&self.settings, asked, format);
             }
             if let Some((inner, copy_format)) = copy::to_stdout(sql) {
                 let inner = Statement::Sql(inner);
                 let session = self.session.get().await.map_err(|e| of_engine(&e, text))?;
                 let answer =
                     session.run_as(&inner, access).await.map_err(|e| of_engine(&e, text))?;
-                let batches = match answer.rows {
-                    Some(rows) => collect(rows).await.map_err(|e| of_engine(&e, text))?,
-                    None => Vec::new(),
+                let Some(rows) = answer.rows else {
+                    return Err(plain(
+                        "0A000",
+                        "COPY … TO STDOUT is for statements that give rows",
+                    ));
                 };
-                return copy::response(&batches, copy_format).map(Response::CopyOut);
+                return copy::response(rows, copy_format, text).await.map(Response::CopyOut);
             }
         }
         let session = self.session.get().await.map_err(|e| of_engine(&e, text))?;
@@ -163,15 +206,6 @@ fn tag(text: &str) -> Tag {
         }
         _ => Tag::new(text),
     }
-}
-
-async fn collect(rows: DataFrame) -> Result<Vec<RecordBatch>, EngineError> {
-    let empty = RecordBatch::new_empty(rows.schema().inner().clone());
-    let mut batches = rows.collect().await?;
-    if batches.is_empty() {
-        batches.push(empty);
-    }
-    Ok(batches)
 }
 
 /// Rows as they are computed; the first are waited for, so that what fails at once fails here.
@@ -194,9 +228,14 @@ async fn rows_response(
     };
     let (columns, text) = (fields.clone(), text.to_owned());
     let all = stream::iter(first.map(Ok)).chain(batches).flat_map(move |batch| {
-        let rows: Vec<_> = match batch {
+        // A row that cannot be encoded is told without end, so the first is the last.
+        let rows: PgWireResult<Vec<DataRow>> = match batch {
             Ok(batch) => encode_recordbatch(columns.clone(), batch).collect(),
-            Err(error) => vec![Err(failed(error, &text))],
+            Err(error) => Err(failed(error, &text)),
+        };
+        let rows: Vec<PgWireResult<DataRow>> = match rows {
+            Ok(rows) => rows.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error)],
         };
         stream::iter(rows)
     });
@@ -207,32 +246,29 @@ async fn rows_response(
 
 /// The rows, with the statement counted as running until all are sent or nobody wants more. They end
 /// with an error once the time is up or the client cancels.
-fn until_sent(
-    mut response: QueryResponse,
+fn rows_until<T: Send + 'static>(
+    rows: BoxStream<'static, PgWireResult<T>>,
     one: OneRuns,
     deadline: Option<Instant>,
     handle: Option<Arc<ConnectionHandle>>,
-) -> QueryResponse {
-    let rows = std::mem::replace(response.data_rows(), Box::pin(stream::empty()));
+) -> BoxStream<'static, PgWireResult<T>> {
     let stop = Box::pin(async move {
         tokio::select! {
             () = cancelled(handle) => PgWireError::QueryCanceled,
             () = passed(deadline) => timed_out(),
         }
     });
-    *response.data_rows() =
-        Box::pin(stream::unfold((rows, Some(stop)), move |(mut rows, stop)| {
-            let _sending = &one;
-            async move {
-                let mut stop = stop?;
-                tokio::select! {
-                    biased;
-                    error = &mut stop => Some((Err(error), (rows, None))),
-                    row = rows.next() => row.map(|row| (row, (rows, Some(stop)))),
-                }
+    Box::pin(stream::unfold((rows, Some(stop)), move |(mut rows, stop)| {
+        let _sending = &one;
+        async move {
+            let mut stop = stop?;
+            tokio::select! {
+                biased;
+                error = &mut stop => Some((Err(error), (rows, None))),
+                row = rows.next() => row.map(|row| (row, (rows, Some(stop)))),
             }
-        }));
-    response
+        }
+    }))
 }
 
 /// Ends when the client cancels what it is being sent: the protocol's own watch over the statement
@@ -257,12 +293,20 @@ fn timed_out() -> PgWireError {
     plain("57014", "canceling statement due to statement timeout")
 }
 
-fn of_session(asked: Asked, format: &Format) -> PgWireResult<Response> {
+fn of_session(settings: &Settings, asked: Asked, format: &Format) -> PgWireResult<Response> {
     Ok(match asked {
         Asked::Begin => Response::TransactionStart(Tag::new("BEGIN")),
         Asked::Commit => Response::TransactionEnd(Tag::new("COMMIT")),
         Asked::Rollback => Response::TransactionEnd(Tag::new("ROLLBACK")),
         Asked::Done(name) => Response::Execution(Tag::new(name)),
+        Asked::Set(name, setting, value) => {
+            settings.set(setting, value)?;
+            Response::Execution(Tag::new(name))
+        }
+        Asked::ResetAll(name) => {
+            settings.reset();
+            Response::Execution(Tag::new(name))
+        }
         Asked::Show(name, value) => {
             let format = if format.is_binary(0) { FieldFormat::Binary } else { FieldFormat::Text };
             let field = FieldInfo::new(name, None, None, Type::TEXT, format);
@@ -291,7 +335,14 @@ impl SimpleQueryHandler for Connection {
         let all = statements(query).map_err(|error| of_query(error, query))?;
         let all = all.collect::<Result<Vec<_>, _>>().map_err(|error| of_query(error, query))?;
         for statement in all {
-            responses.push(self.answer(client, &statement, query, &Format::UnifiedText).await?);
+            let answer = self.answer(client, &statement, query, &Format::UnifiedText).await?;
+            let is_first = responses.is_empty();
+            let response = match answer {
+                Response::CopyOut(copy) if is_first => copy::send(client, copy).await?,
+                Response::CopyOut(copy) => copy::gathered(copy).await?,
+                other => other,
+            };
+            responses.push(response);
         }
         if responses.is_empty() {
             responses.push(Response::EmptyQuery);
@@ -307,6 +358,18 @@ impl ExtendedQueryHandler for Connection {
 
     fn query_parser(&self) -> Arc<Preparer> {
         self.preparer.clone()
+    }
+
+    async fn on_execute<C>(&self, client: &mut C, mut message: Execute) -> PgWireResult<()>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Prepared>,
+        C::Error: std::fmt::Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        // Room for as many rows as are asked for is made before there are any.
+        message.max_rows = message.max_rows.clamp(0, MOST_ROWS);
+        self._on_execute(client, message).await
     }
 
     async fn do_query<C>(
@@ -327,6 +390,9 @@ impl ExtendedQueryHandler for Connection {
         let Some(statement) = read.next() else { return Ok(Response::EmptyQuery) };
         let statement = statement.map_err(|error| of_query(error, text))?;
         drop(read);
-        self.answer(client, &statement, text, &portal.result_column_format).await
+        match self.answer(client, &statement, text, &portal.result_column_format).await? {
+            Response::CopyOut(copy) => copy::send(client, copy).await,
+            other => Ok(other),
+        }
     }
 }

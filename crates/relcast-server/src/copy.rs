@@ -4,15 +4,22 @@ use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::error::DataFusionError;
+use datafusion::prelude::DataFrame;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
-use futures::stream;
+use futures::{Sink, SinkExt, StreamExt, TryStreamExt, stream};
 use pgwire::api::Type;
 use pgwire::api::results::{
-    CopyCsvOptions, CopyEncoder, CopyResponse, CopyTextOptions, FieldFormat, FieldInfo,
+    CopyCsvOptions, CopyEncoder, CopyResponse, CopyTextOptions, FieldFormat, FieldInfo, Response,
+    SendableCopyDataStream, Tag,
 };
 use pgwire::error::{PgWireError, PgWireResult};
-use pgwire::messages::copy::CopyData;
+use pgwire::messages::PgWireBackendMessage;
+use pgwire::messages::copy::{CopyData, CopyDone, CopyOutResponse};
+use relcast_engine::EngineError;
 use relcast_query::statement::Sql;
+
+use crate::errors::of_engine;
 
 /// How the rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,43 +57,94 @@ pub(crate) fn to_stdout(sql: &Sql) -> Option<(Sql, CopyFormat)> {
     Some((Sql { tokens, ..sql.clone() }, format))
 }
 
-/// The rows as the data of a copy.
-pub(crate) fn response(batches: &[RecordBatch], format: CopyFormat) -> PgWireResult<CopyResponse> {
-    let columns = batches.first().map_or(0, RecordBatch::num_columns);
-    let names = batches.first().map(RecordBatch::schema);
-    let names: Vec<String> =
-        names.map(|s| s.fields().iter().map(|f| f.name().clone()).collect()).unwrap_or_default();
+/// The rows as the data of a copy, as they are computed; the first are waited for, so that what
+/// fails at once fails here.
+pub(crate) async fn response(
+    rows: DataFrame,
+    format: CopyFormat,
+    text: &str,
+) -> PgWireResult<CopyResponse> {
+    let text = text.to_owned();
+    let failed = move |error: DataFusionError| of_engine(&EngineError::from(error), &text);
     let field =
         |name: &String| FieldInfo::new(name.clone(), None, None, Type::TEXT, FieldFormat::Text);
+    let names: Vec<String> =
+        rows.schema().fields().iter().map(|field| field.name().clone()).collect();
     let fields = Arc::new(names.iter().map(field).collect::<Vec<_>>());
     let mut encoder = match format {
         CopyFormat::Text => CopyEncoder::new_text(fields, CopyTextOptions::default()),
         CopyFormat::Csv { .. } => CopyEncoder::new_csv(fields, CopyCsvOptions::default()),
     };
-    let mut rows: Vec<PgWireResult<CopyData>> = Vec::new();
+    let mut header = None;
     if format == (CopyFormat::Csv { header: true }) {
         for name in &names {
             encoder.encode_field(&Some(name.clone()))?;
         }
-        rows.push(Ok(encoder.take_copy()));
+        header = Some(Ok(encoder.take_copy()));
     }
+    let mut batches = rows.execute_stream().await.map_err(&failed)?;
+    let first = batches.next().await.transpose().map_err(&failed)?;
+    let batches = stream::iter(first.map(Ok)).chain(batches.map_err(failed));
+    let rows = batches.flat_map(move |batch| {
+        let rows = batch.and_then(|batch| encoded(&mut encoder, &batch));
+        // After a row that fails there is none.
+        let (rows, error) = match rows {
+            Ok(rows) => (rows, None),
+            Err(error) => (Vec::new(), Some(Err(error))),
+        };
+        stream::iter(rows.into_iter().map(Ok).chain(error))
+    });
+    Ok(CopyResponse::new(0, names.len(), stream::iter(header).chain(rows)))
+}
+
+fn encoded(encoder: &mut CopyEncoder, batch: &RecordBatch) -> PgWireResult<Vec<CopyData>> {
     let options = FormatOptions::default();
-    for batch in batches {
-        let cells = batch
-            .columns()
-            .iter()
-            .map(|column| ArrayFormatter::try_new(column, &options))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| PgWireError::ApiError(Box::new(error)))?;
-        for row in 0..batch.num_rows() {
-            for (column, cell) in batch.columns().iter().zip(&cells) {
-                let text = (!column.is_null(row)).then(|| cell.value(row).to_string());
-                encoder.encode_field(&text)?;
-            }
-            rows.push(Ok(encoder.take_copy()));
+    let cells = batch
+        .columns()
+        .iter()
+        .map(|column| ArrayFormatter::try_new(column, &options))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| PgWireError::ApiError(Box::new(error)))?;
+    let mut rows = Vec::with_capacity(batch.num_rows());
+    for row in 0..batch.num_rows() {
+        for (column, cell) in batch.columns().iter().zip(&cells) {
+            let text = (!column.is_null(row)).then(|| cell.value(row).to_string());
+            encoder.encode_field(&text)?;
         }
+        rows.push(encoder.take_copy());
     }
-    Ok(CopyResponse::new(0, columns, stream::iter(rows)))
+    Ok(rows)
+}
+
+/// Sends the rows of a copy as they are computed; gives what is left to tell. What fails on the way
+/// is an error like any other, where the protocol's own sending would tell it as a client does.
+pub(crate) async fn send<C>(client: &mut C, copy: CopyResponse) -> PgWireResult<Response>
+where
+    C: Sink<PgWireBackendMessage> + Unpin + Send,
+    PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+{
+    let formats = copy.column_formats();
+    let CopyResponse { format, columns, mut data_stream, .. } = copy;
+    let columns = i16::try_from(columns).unwrap_or(i16::MAX);
+    let begun = CopyOutResponse::new(format, columns, formats);
+    client.send(PgWireBackendMessage::CopyOutResponse(begun)).await?;
+    let mut rows = 0;
+    while let Some(row) = data_stream.next().await {
+        client.feed(PgWireBackendMessage::CopyData(row?)).await?;
+        rows += 1;
+    }
+    client.send(PgWireBackendMessage::CopyDone(CopyDone::new())).await?;
+    Ok(Response::Execution(Tag::new("COPY").with_rows(rows)))
+}
+
+/// A copy that has to wait until what stands before it is sent: with all its rows, so that none can
+/// fail on the way.
+pub(crate) async fn gathered(mut copy: CopyResponse) -> PgWireResult<Response> {
+    let waiting: SendableCopyDataStream = Box::pin(stream::empty());
+    let rows = std::mem::replace(copy.data_stream(), waiting);
+    let rows: Vec<CopyData> = rows.try_collect().await?;
+    *copy.data_stream() = Box::pin(stream::iter(rows.into_iter().map(Ok)));
+    Ok(Response::CopyOut(copy))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use pgwire::error::{ErrorInfo, PgWireError};
 use relcast_engine::EngineError;
 use relcast_query::{Place, QueryError};
+use relcast_train::TrainError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -60,12 +61,14 @@ pub(crate) fn plain(code: &str, message: impl Into<String>) -> PgWireError {
 
 fn code(error: &EngineError) -> &'static str {
     match error {
-        EngineError::Query(QueryError::Syntax { .. }) => "42601",
-        EngineError::Query(QueryError::Meaning { message, .. })
-        | EngineError::Sql { message, .. } => code_of_message(message),
-        EngineError::Query(
-            QueryError::Option { .. } | QueryError::Labels { .. } | QueryError::Named { .. },
-        ) => "22023",
+        EngineError::Query(error)
+        | EngineError::InText { source: error, .. }
+        | EngineError::Train(TrainError::Query(error))
+            if !matches!(error, QueryError::Run { .. }) =>
+        {
+            code_of_query(error)
+        }
+        EngineError::Sql { message, .. } => code_of_message(message),
         EngineError::NoModel { .. } | EngineError::NoVersion { .. } => "42704",
         EngineError::ModelExists { .. } => "42710",
         EngineError::TableExists { .. } => "42P07",
@@ -73,30 +76,50 @@ fn code(error: &EngineError) -> &'static str {
         EngineError::Memory(_) => "53200",
         EngineError::NotYet { .. } => "0A000",
         EngineError::Stopped => "57014",
-        EngineError::Forbidden => "42501",
+        EngineError::Forbidden
+        | EngineError::OutOfReach { .. }
+        | EngineError::InHome { .. }
+        | EngineError::SharedSetting { .. } => "42501",
+        EngineError::Outdated { .. } => "57P03",
         EngineError::Locked { .. } => "55P03",
         EngineError::SchemaChanged { .. } => "55000",
         EngineError::ModelName { .. } => "42602",
         EngineError::NamesEntities
         | EngineError::OtherTarget { .. }
         | EngineError::TaskModel { .. }
-        | EngineError::ResultColumn { .. }
-        | EngineError::Query(QueryError::Split { .. } | QueryError::Task { .. }) => "22023",
-        _ => "XX000",
+        | EngineError::ResultColumn { .. } => "22023",
+        EngineError::Corrupt { .. } => "XX001",
+        _ => error.sqlstate_beneath().unwrap_or("XX000"),
+    }
+}
+
+fn code_of_query(error: &QueryError) -> &'static str {
+    match error {
+        QueryError::Syntax { .. } => "42601",
+        QueryError::Meaning { message, .. } => code_of_message(message),
+        _ => "22023",
     }
 }
 
 fn code_of_message(message: &str) -> &'static str {
-    if message.starts_with("no table") {
+    if message.starts_with("no table") || message.starts_with("no view") {
         "42P01"
-    } else if message.starts_with("no column") || message.contains("No field named") {
+    } else if message.starts_with("view ") {
+        if message.ends_with("exists already") { "42P07" } else { "55000" }
+    } else if message.ends_with("is a view") {
+        "42809"
+    } else if message.starts_with("no column") {
         "42703"
+    } else if message.contains(" has two columns ") || message.starts_with("two columns ") {
+        "42701"
     } else if message.starts_with("parameter $") {
         "42P02"
     } else if message.starts_with("no row has") || message.starts_with("no such entity") {
         "P0002"
-    } else {
+    } else if message.starts_with("expected ") {
         "42601"
+    } else {
+        "42000"
     }
 }
 

@@ -8,8 +8,21 @@ use pgwire::api::portal::Format;
 use pgwire::api::results::FieldInfo;
 use pgwire::error::PgWireResult;
 
-/// The columns of rows that are sent in this format.
+use crate::errors::plain;
+
+/// The columns of rows as clients know them, if the formats asked for are one for all of them, or
+/// one for each.
 pub(crate) fn fields(schema: &Schema, format: &Format) -> PgWireResult<Vec<FieldInfo>> {
+    let columns = schema.fields().len();
+    if let Format::Individual(formats) = format
+        && formats.len() != columns
+    {
+        let message = format!(
+            "bind message has {} result formats but query has {columns} columns",
+            formats.len()
+        );
+        return Err(plain("08P01", message));
+    }
     let fields: Fields = schema.fields().iter().map(told).collect();
     arrow_schema_to_pg_fields(&Schema::new(fields), format, None)
 }

@@ -9,6 +9,7 @@ mod connection;
 mod copy;
 mod errors;
 mod fields;
+mod front;
 mod http;
 mod listen;
 mod live;
@@ -20,6 +21,7 @@ mod settings;
 mod users;
 mod values;
 
+pub use front::Front;
 pub use http::{HttpOptions, HttpServer, Tokens};
 pub use listen::{ServeError, ServeOptions, Server};
 pub use live::Live;

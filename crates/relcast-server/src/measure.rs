@@ -7,6 +7,8 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use relcast_query::statement::{Explain, Statement};
 
+use crate::copy;
+
 const REQUESTS: &str = "relcast_http_requests_total";
 const SECONDS: &str = "relcast_http_request_seconds";
 const STATEMENTS: &str = "relcast_statements_total";
@@ -122,6 +124,12 @@ impl Drop for Counted {
     }
 }
 
+/// Whether a statement changes what is there, as far as its kind tells.
+pub(crate) fn changes(statement: &Statement) -> bool {
+    let is_sent = matches!(statement, Statement::Sql(sql) if copy::to_stdout(sql).is_some());
+    matches!(kind(statement), "define" | "write" | "train") && !is_sent
+}
+
 /// What a statement is about, in few words.
 fn kind(statement: &Statement) -> &'static str {
     match statement {
@@ -147,6 +155,8 @@ fn kind(statement: &Statement) -> &'static str {
         | Statement::DescribeGraph => "show",
         Statement::DropModel { .. }
         | Statement::AlterModel { .. }
+        | Statement::CreateView(_)
+        | Statement::DropView { .. }
         | Statement::CreateSource { .. }
         | Statement::DropSource(_) => "define",
     }
@@ -171,6 +181,7 @@ mod tests {
             ("SHOW MODELS", "show"),
             ("SET a = 1", "session"),
             ("DROP MODEL m", "define"),
+            ("CREATE VIEW v AS SELECT 1", "define"),
         ] {
             let statement = relcast_query::statements(sql).unwrap().next().unwrap().unwrap();
             assert_eq!(kind(&statement), expected, "{sql}");

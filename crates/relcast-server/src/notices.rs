@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::response::NoticeResponse;
-use relcast_engine::Watcher;
+use relcast_engine::{Watcher, redacted};
 use relcast_train::fit::EpochReport;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -32,7 +32,7 @@ impl Notices {
 
 impl Watcher for Notices {
     fn notice(&self, text: &str) {
-        self.tell(text.to_owned());
+        self.tell(redacted(text));
     }
 
     fn step(&self, epoch: usize, done: usize, total: usize, loss: f64) {
@@ -50,10 +50,19 @@ impl Watcher for Notices {
 
 /// A line as a message of the protocol.
 pub(crate) fn message(text: String) -> PgWireBackendMessage {
+    notice("NOTICE", "00000", text)
+}
+
+/// A warning with its SQLSTATE.
+pub(crate) fn warning(code: &str, text: &str) -> PgWireBackendMessage {
+    notice("WARNING", code, text.to_owned())
+}
+
+fn notice(severity: &str, code: &str, text: String) -> PgWireBackendMessage {
     let fields = vec![
-        (b'S', "NOTICE".to_owned()),
-        (b'V', "NOTICE".to_owned()),
-        (b'C', "00000".to_owned()),
+        (b'S', severity.to_owned()),
+        (b'V', severity.to_owned()),
+        (b'C', code.to_owned()),
         (b'M', text),
     ];
     PgWireBackendMessage::NoticeResponse(NoticeResponse::new(fields))

@@ -21,9 +21,6 @@ use crate::live::LiveSession;
 use crate::settings::{Asked, Settings};
 use crate::values::{null, value};
 
-/// The protocol counts them in 16 bits.
-const MOST_PARAMETERS: usize = 65_535;
-
 /// A statement whose parameters have no values yet.
 #[derive(Debug, Clone)]
 pub(crate) struct Prepared {
@@ -58,12 +55,6 @@ impl QueryParser for Preparer {
             return Err(plain("42601", "a prepared statement is one statement"));
         }
         let last = count_parameters(sql).map_err(|error| of_query(error, sql))?;
-        if last > MOST_PARAMETERS {
-            return Err(plain(
-                "54023",
-                format!("${last}: there are {MOST_PARAMETERS} parameters at most"),
-            ));
-        }
         let said: Vec<Option<Type>> =
             types.iter().map(|said| said.clone().filter(|said| *said != Type::UNKNOWN)).collect();
         let nulls: Vec<Option<ScalarValue>> =

@@ -54,6 +54,8 @@ fn reads_only(statement: &Statement) -> bool {
         | Statement::DropModel { .. }
         | Statement::AlterModel { .. }
         | Statement::RefreshModel(_)
+        | Statement::CreateView(_)
+        | Statement::DropView { .. }
         | Statement::CreateSource { .. }
         | Statement::DropSource(_) => false,
     }
@@ -66,9 +68,17 @@ fn reads_only_sql(sql: &Sql) -> bool {
 }
 
 /// The users with their salted passwords and roles.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Users {
     users: BTreeMap<String, User>,
+    /// What everybody may do where there are no users.
+    everybody: Role,
+}
+
+impl Default for Users {
+    fn default() -> Self {
+        Self::everybody(Role::Writer)
+    }
 }
 
 #[derive(Clone)]
@@ -85,6 +95,12 @@ impl std::fmt::Debug for User {
 }
 
 impl Users {
+    /// No users: whoever connects needs no password, and may do what the role may.
+    #[must_use]
+    pub fn everybody(role: Role) -> Self {
+        Self { users: BTreeMap::new(), everybody: role }
+    }
+
     /// Adds a user, or replaces the one of that name. The password is kept salted only.
     pub fn add(&mut self, name: &str, password: &str, role: Role) {
         let salt = random_nonce().into_bytes();
@@ -92,18 +108,18 @@ impl Users {
         self.users.insert(name.to_owned(), User { role, salt, salted });
     }
 
-    /// Whether there are none, so that everybody may connect and do everything.
+    /// Whether there are none, so that everybody may connect.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.users.is_empty()
     }
 
-    /// What the user may do; without users everybody is a writer.
+    /// What the user may do.
     #[must_use]
     pub fn role(&self, name: &str) -> Role {
         match self.users.get(name) {
             Some(user) => user.role,
-            None if self.is_empty() => Role::Writer,
+            None if self.is_empty() => self.everybody,
             None => Role::Reader,
         }
     }
@@ -128,6 +144,15 @@ impl AuthSource for Passwords {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_users_everybody_is_a_writer_if_not_said_otherwise() {
+        assert_eq!(Users::default().role("ana"), Role::Writer);
+        assert_eq!(Users::everybody(Role::Reader).role("ana"), Role::Reader);
+        let mut users = Users::default();
+        users.add("ana", "secret", Role::Writer);
+        assert_eq!((users.role("ana"), users.role("eve")), (Role::Writer, Role::Reader));
+    }
 
     #[test]
     fn a_reader_reads_and_predicts_and_changes_nothing() {

@@ -24,7 +24,7 @@ use relcast_query::{Cutoffs, LabelPlan, TaskType};
 
 use crate::error::TrainError;
 use crate::examples::{Examples, Task};
-use crate::label_values::{as_numbers, check_binary, numbers};
+use crate::label_values::{as_numbers, check_binary, class_numbers, numbers};
 use crate::scale::RobustScale;
 
 /// The table of closed labels, and its columns beside the entity's key.
@@ -284,10 +284,7 @@ pub fn examples(
     let labels = label_column(rows)?;
     let labels = match task {
         Task::Multiclass { classes } => {
-            let texts = cast(labels, &DataType::Utf8)?;
-            let position = |text: &str| classes.binary_search_by(|c| c.as_str().cmp(text)).ok();
-            let texts = texts.as_string::<i32>().iter();
-            texts.map(|t| t.and_then(position).map_or(f64::NAN, |p| p as f64)).collect()
+            class_numbers(classes, cast(labels, &DataType::Utf8)?.as_string::<i32>())
         }
         Task::Binary => {
             let labels = numbers(labels)?;
@@ -346,7 +343,12 @@ pub async fn open_graph(
     schema: &Schema,
     directory: &Path,
 ) -> Result<Arc<TemporalGraph>, TrainError> {
-    let graph = match TemporalGraph::open(directory) {
+    // Columns are checked when they are read, and whoever opens a graph reads them all.
+    let whole = TemporalGraph::open(directory).and_then(|graph| {
+        graph.tables().try_for_each(|table| graph.table_columns(table).map(drop))?;
+        Ok(graph)
+    });
+    let graph = match whole {
         Ok(graph) => graph,
         Err(error) => {
             if directory.exists() {

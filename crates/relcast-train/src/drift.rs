@@ -8,6 +8,9 @@ pub const DRIFT: f64 = 0.2;
 /// Ranges that numbers are divided into, at most.
 const RANGES: usize = 10;
 
+/// Rows that a window has on average where an empty one is no chance.
+const FEWEST_TO_MISS: f64 = 8.0;
+
 /// What a population stability index means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -62,6 +65,33 @@ pub fn stability(training: &[u64], current: &[u64]) -> Option<(f64, Verdict)> {
     Some((index, verdict))
 }
 
+/// What the rows that came in windows of one length since training mean beside those that came
+/// before, both in the order of time; `None` without windows on one of the sides.
+///
+/// A mean that is half as large again is to be watched, one that is doubled or halved has drifted,
+/// if the windows do not differ as much by themselves; and so has a last window that is empty as
+/// none was before.
+#[must_use]
+pub fn pace(training: &[u64], current: &[u64]) -> Option<Verdict> {
+    let (fewest, last) = (*training.iter().min()?, *current.last()?);
+    let mean = |counts: &[u64]| counts.iter().sum::<u64>() as f64 / counts.len() as f64;
+    let (then, now) = (mean(training), mean(current));
+    let beyond = training.iter().map(|n| (*n as f64 - then).powi(2)).sum::<f64>();
+    let spread = beyond / training.len().saturating_sub(1).max(1) as f64;
+    // Counts vary by their mean at least.
+    let variance = spread.max(then).max(now);
+    let windows = 1.0 / training.len() as f64 + 1.0 / current.len() as f64;
+    let by_chance = 3.0 * (variance * windows).sqrt();
+    let factor = ((now + 0.5) / (then + 0.5)).ln().abs().exp();
+    Some(match factor {
+        _ if last == 0 && fewest > 0 && then >= FEWEST_TO_MISS => Verdict::Drift,
+        _ if (now - then).abs() <= by_chance => Verdict::Ok,
+        factor if factor < 1.5 => Verdict::Ok,
+        factor if factor < 2.0 => Verdict::Watch,
+        _ => Verdict::Drift,
+    })
+}
+
 /// The inner edges of ranges that hold about as many of `numbers` each, ascending; fewer where many
 /// are equal. A number lies in the range whose place is the number of edges not above it.
 #[must_use]
@@ -109,6 +139,20 @@ mod tests {
         assert_eq!(verdict, Verdict::Ok);
         assert_eq!(stability(&[0, 0], &[1, 1]), None);
         assert_eq!(stability(&[1, 1], &[]), None);
+    }
+
+    #[test]
+    fn rows_that_stop_coming_or_come_at_another_pace_are_drift() {
+        let training = [100, 110, 90, 105, 95];
+        assert_eq!(pace(&training, &[104, 97, 99]), Some(Verdict::Ok));
+        assert_eq!(pace(&training, &[165, 160, 170]), Some(Verdict::Watch));
+        assert_eq!(pace(&training, &[40, 35, 45]), Some(Verdict::Drift));
+        assert_eq!(pace(&training, &[100, 100, 100, 100, 0]), Some(Verdict::Drift));
+        // Seasons without rows, and a handful of rows, are as they were.
+        assert_eq!(pace(&[50, 0, 60, 0, 55], &[58, 0]), Some(Verdict::Ok));
+        assert_eq!(pace(&[2, 1, 3], &[0]), Some(Verdict::Ok));
+        assert_eq!(pace(&[0, 0], &[1]), Some(Verdict::Ok));
+        assert_eq!((pace(&[], &[1]), pace(&[1], &[])), (None, None));
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! What can go wrong while a model is trained or used.
 
 use arrow::error::ArrowError;
+use relcast_graph::{GraphError, Stopped};
+
+use crate::baselines::BaselineError;
 
 /// An error of training, evaluation or prediction.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +22,7 @@ pub enum TrainError {
     Sample(#[from] relcast_sampler::SampleError),
     /// The graph could not be read.
     #[error(transparent)]
-    Graph(#[from] relcast_graph::GraphError),
+    Graph(GraphError),
     /// The tables cannot be made a graph of, as where a primary key names more than one row.
     #[error(transparent)]
     Catalog(#[from] relcast_catalog::CatalogError),
@@ -34,9 +37,9 @@ pub enum TrainError {
         /// The loss.
         loss: f32,
     },
-    /// Whoever watches the fit stopped it.
-    #[error("the training was stopped")]
-    Stopped,
+    /// Nobody waits for the result any more, or whoever watches the fit stopped it.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
     /// Weights or optimiser state could not be read or written.
     #[error("cannot {what}: {reason}")]
     State {
@@ -47,7 +50,7 @@ pub enum TrainError {
     },
     /// A baseline could not be computed.
     #[error(transparent)]
-    Baseline(#[from] crate::baselines::BaselineError),
+    Baseline(BaselineError),
     /// The label query failed.
     #[error(transparent)]
     Query(#[from] relcast_query::QueryError),
@@ -57,4 +60,22 @@ pub enum TrainError {
     /// A table could not be read or registered.
     #[error(transparent)]
     DataFusion(#[from] datafusion::error::DataFusionError),
+}
+
+impl From<GraphError> for TrainError {
+    fn from(error: GraphError) -> Self {
+        match error {
+            GraphError::Stopped(stopped) => stopped.into(),
+            other => Self::Graph(other),
+        }
+    }
+}
+
+impl From<BaselineError> for TrainError {
+    fn from(error: BaselineError) -> Self {
+        match error {
+            BaselineError::Stopped(stopped) => stopped.into(),
+            other => Self::Baseline(other),
+        }
+    }
 }

@@ -61,7 +61,7 @@ pub struct Examples {
     pub keys: Vec<u64>,
     /// Cutoffs in microseconds UTC.
     pub cutoffs: Vec<i64>,
-    /// 0 or 1, a number, or the position of a class; NaN for a class not met in training.
+    /// 0 or 1, a number, or the position of a class; those not met in training are numbered beyond.
     pub labels: Vec<f64>,
     /// How much each counts in the loss, one on average; empty where all count alike.
     pub weights: Vec<f64>,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use relcast_catalog::{KnownFrom, Schema, TableId};
-use relcast_graph::TemporalGraph;
+use relcast_graph::{Stop, TemporalGraph};
 use relcast_nn::{BlockShape, Ensemble, ModelConfig};
 use relcast_sampler::{Direction, EdgeType, SamplePlan, Strategy};
 use serde::{Deserialize, Serialize};
@@ -125,9 +125,11 @@ impl ModelPlan {
     /// every size that `options` leave open.
     ///
     /// # Errors
-    /// If a column cannot be read as its semantic type, or the hops make too many steps.
+    /// If a column cannot be read as its semantic type, the hops make too many steps, or it was
+    /// stopped.
     pub fn learn(data: &TrainingData<'_>, options: &FitOptions) -> Result<Self, TrainError> {
         let TrainingData { graph, schema, entity, task, train, until, horizon } = *data;
+        let stop = Stop::current();
         let mut tables = Vec::with_capacity(schema.tables.len());
         for (id, table) in (0u32..).map(TableId).zip(&schema.tables) {
             let rows = graph.table_columns(id)?;
@@ -135,6 +137,7 @@ impl ModelPlan {
             let timed = table.known_from != KnownFrom::Static;
             let plan = TablePlan::learn(table, &rows, known, until, timed)
                 .map_err(|source| TrainError::Features { table: table.name.clone(), source })?;
+            stop.check()?;
             tables.push(plan);
         }
         let features = FeaturePlan { tables, horizon };
@@ -191,8 +194,9 @@ impl ModelPlan {
     /// Encodes `graph`'s rows and plans the sampling: what every batch is made from.
     ///
     /// # Errors
-    /// If a column no longer has the type that was learnt.
+    /// If a column no longer has the type that was learnt, or it was stopped.
     pub fn inputs(&self, graph: Arc<TemporalGraph>) -> Result<crate::score::Inputs, TrainError> {
+        let stop = Stop::current();
         let mut features = Vec::with_capacity(self.schema.tables.len());
         for ((id, table), plan) in
             (0u32..).map(TableId).zip(&self.schema.tables).zip(&self.features.tables)
@@ -201,6 +205,7 @@ impl ModelPlan {
             let encoded =
                 TableFeatures::encode(table, plan, self.features.horizon, &rows, graph.times(id))
                     .map_err(|source| TrainError::Features { table: table.name.clone(), source })?;
+            stop.check()?;
             features.push(encoded);
         }
         let plan = sample_plan(&self.schema, self.entity, &self.fanout)?;
@@ -289,7 +294,7 @@ fn balance(labels: &[f64]) -> f64 {
 /// The same for each of several classes: the square root of an even share per row of the class.
 fn weights_of_classes(labels: &[f64], classes: usize) -> Vec<f64> {
     let mut rows = vec![0_usize; classes];
-    for label in labels.iter().filter(|label| !label.is_nan()) {
+    for label in labels {
         if let Some(rows) = rows.get_mut(*label as usize) {
             *rows += 1;
         }

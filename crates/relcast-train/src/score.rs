@@ -5,7 +5,7 @@ use std::sync::mpsc::sync_channel;
 
 use burn::tensor::Device;
 use relcast_catalog::TableId;
-use relcast_graph::TemporalGraph;
+use relcast_graph::{Stop, TemporalGraph};
 use relcast_nn::{Ensemble, GraphBatch};
 use relcast_sampler::{SamplePlan, Seeds, Subgraph, sample, stream};
 
@@ -40,13 +40,16 @@ impl Inputs {
     /// thread would take longer than it saves.
     ///
     /// # Errors
-    /// A batch that holds a row younger than its seed's view, or an error of `consume`.
+    /// A batch that holds a row younger than its seed's view, an error of `consume`, or
+    /// [`TrainError::Stopped`].
     pub fn for_each_batch(
         &self,
         mut batches: Vec<Seeds>,
         device: &Device,
         mut consume: impl FnMut(usize, GraphBatch) -> Result<(), TrainError>,
     ) -> Result<(), TrainError> {
+        let stop = Stop::current();
+        stop.check()?;
         if batches.len() == 1
             && let Some(seeds) = batches.pop()
         {
@@ -68,6 +71,7 @@ impl Inputs {
                 }
             });
             for (number, batch) in receiver.into_iter().enumerate() {
+                stop.check()?;
                 consume(number, batch?.into_tensors(&self.features, &self.plan, device))?;
             }
             Ok(())

@@ -107,7 +107,7 @@ pub struct Sql {
     #[command(flatten)]
     pub source: Source,
     /// The statements, with semicolons between
-    #[arg(short, long, value_name = "SQL", group = "statements")]
+    #[arg(short, long, value_name = "SQL", group = "statements", allow_hyphen_values = true)]
     pub command: Option<String>,
     /// A file with the statements
     #[arg(short, long, value_name = "FILE", group = "statements")]
@@ -144,13 +144,17 @@ pub struct Serve {
     /// How long a statement may take, such as 30s, unless its session sets statement_timeout
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub statement_timeout: Option<Duration>,
-    /// How often the source is looked at for changes, such as 5s or 10min; by default never. What it
-    /// holds then is read, and answered from once the models in use are ready on it
+    /// How old an answer's data may be, such as 5s or 10min; by default as old as the server. The
+    /// source is looked at twice in that time, and before an answer that would be older
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub freshness: Option<Duration>,
     /// MiB that the SQL of one statement may take for sorting, joining and grouping
     #[arg(long, value_name = "MIB")]
     pub statement_memory: Option<usize>,
+    /// A folder that writers may COPY files into and CREATE SOURCE from; may be given again. Without
+    /// one, statements name no files of this machine
+    #[arg(long, value_name = "DIR")]
+    pub files: Vec<PathBuf>,
 }
 
 /// What to predict.

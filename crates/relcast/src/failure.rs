@@ -4,9 +4,10 @@ use std::fmt;
 
 use datafusion::error::DataFusionError;
 use relcast_catalog::CatalogError;
-use relcast_connect::ConnectError;
+use relcast_connect::{ConnectError, redacted};
 use relcast_engine::{EngineError, split_hint};
-use relcast_query::{Place, QueryError};
+use relcast_query::{Place, QueryError, statements};
+use unicode_width::UnicodeWidthStr;
 
 /// Why a command failed, and what to do about it.
 #[derive(Debug)]
@@ -33,10 +34,18 @@ impl Failure {
         Self { excerpt, ..Self::split(&error.to_string()) }
     }
 
-    /// The failure of a statement, with the line of `text` that the error points at.
-    pub fn of_statement(error: EngineError, text: &str) -> Self {
-        let excerpt = error.place().and_then(|place| excerpt(text, place));
-        Self { excerpt, ..Self::from(error) }
+    /// The failure of statement `number` of `text`, with the line that the error points at; where it
+    /// points at none, with the number, if there are several statements.
+    pub fn of_statement(error: EngineError, text: &str, number: usize) -> Self {
+        let place = error.place();
+        let failure = Self::from(error);
+        match place {
+            Some(place) => Self { excerpt: excerpt(text, place), ..failure },
+            None if statements(text).is_ok_and(|all| all.take(2).count() == 2) => {
+                Self { message: format!("statement {number}: {}", failure.message), ..failure }
+            }
+            None => failure,
+        }
     }
 
     /// Our errors say what is wrong, then, after a semicolon, what to do.
@@ -48,12 +57,13 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.message)?;
+        // Whatever a library says of a URL, its password is not shown.
+        write!(f, "error: {}", redacted(&self.message))?;
         if let Some(excerpt) = &self.excerpt {
             write!(f, "\n{excerpt}")?;
         }
         match &self.hint {
-            Some(hint) => write!(f, "\n  hint: {hint}"),
+            Some(hint) => write!(f, "\n  hint: {}", redacted(hint)),
             None => Ok(()),
         }
     }
@@ -112,12 +122,14 @@ fn excerpt(statement: &str, place: Place) -> Option<String> {
     let line = statement.lines().nth(usize::try_from(place.line).ok()?.checked_sub(1)?)?;
     let before = usize::try_from(place.column).ok()?.checked_sub(1)?;
     let line: String = line.chars().map(|c| if c == '\t' { ' ' } else { c }).collect();
-    let shown = relcast_connect::redacted(&line);
+    let shown = redacted(&line);
     // Columns are no longer where they were once a password is covered.
     if shown != line {
         return Some(format!("  | {shown}"));
     }
-    Some(format!("  | {shown}\n  | {}^", " ".repeat(before)))
+    // Some characters are two columns wide, and some take none.
+    let before: String = shown.chars().take(before).collect();
+    Some(format!("  | {shown}\n  | {}^", " ".repeat(before.width())))
 }
 
 #[cfg(test)]
@@ -132,10 +144,23 @@ mod tests {
     }
 
     #[test]
+    fn an_error_without_a_place_names_its_statement_among_several() {
+        let failure = |text: &str| {
+            let error =
+                EngineError::Sql { at: None, message: "Divide by zero".to_owned(), hint: None };
+            Failure::of_statement(error, text, 2).to_string()
+        };
+        assert_eq!(failure("SELECT 1; SELECT 1/0"), "error: statement 2: Divide by zero");
+        assert_eq!(failure("SELECT 1/0"), "error: Divide by zero");
+    }
+
+    #[test]
     fn the_place_is_marked_in_the_line() {
         let place = Place { line: 2, column: 3 };
         assert_eq!(excerpt("a\n\tbc d", place).as_deref(), Some("  |  bc d\n  |   ^"));
         assert_eq!(excerpt("a", place), None);
+        let place = Place { line: 3, column: 5 };
+        assert_eq!(excerpt("a\n\n東京 äx", place).as_deref(), Some("  | 東京 äx\n  |       ^"));
         let place = Place { line: 1, column: 3 };
         let covered = excerpt("url 'postgres://ana:s3cret@h/d'", place);
         assert_eq!(covered.as_deref(), Some("  | url 'postgres://ana:***@h/d'"));

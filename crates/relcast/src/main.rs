@@ -17,6 +17,9 @@ use tracing_subscriber::EnvFilter;
 use crate::arguments::Arguments;
 use crate::failure::Failure;
 
+/// What plans SQL does so by recursion, and statements nest as deep as the parser lets them.
+const STACK: usize = 16 << 20;
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -26,7 +29,7 @@ fn main() -> ExitCode {
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            output::tell(&failure);
             ExitCode::FAILURE
         }
     }
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.thread_stack_size(STACK);
     let refused = |source: &dyn std::fmt::Display| {
         Failure::new(format!("cannot start threads: {source}"))
             .with_hint("ask for fewer with --threads N")

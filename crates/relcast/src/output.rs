@@ -1,5 +1,6 @@
 //! What is printed to stdout: text, JSON, rows.
 
+use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 
 use arrow::array::RecordBatch;
@@ -7,7 +8,7 @@ use arrow::csv::WriterBuilder;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::util::pretty::pretty_format_batches_with_schema;
-use relcast_engine::rows_as_json;
+use relcast_engine::{repeated_column, rows_as_json};
 use serde::Serialize;
 
 use crate::arguments::Format;
@@ -27,6 +28,11 @@ pub fn print(text: &str) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// Tells a person what is no result, on stderr; that nobody reads it is no failure.
+pub fn tell(text: &dyn Display) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Prints a value as JSON.
@@ -62,7 +68,14 @@ pub fn print_rows(
 ) -> Result<(), Failure> {
     let failed = |error: ArrowError| Failure::new(format!("cannot print the result: {error}"));
     match format {
-        Format::Json => print_json(&rows_as_json(batches).map_err(failed)?),
+        Format::Json => {
+            if let Some(name) = repeated_column(schema) {
+                let message =
+                    format!("two columns have the name \"{name}\", and JSON keeps one of them");
+                return Err(Failure::new(message).with_hint("rename one with AS, or print CSV"));
+            }
+            print_json(&rows_as_json(batches).map_err(failed)?)
+        }
         Format::Csv => {
             let mut text = Vec::new();
             let mut writer = WriterBuilder::new().with_header(true).build(&mut text);

@@ -311,10 +311,41 @@ fn a_target_among_the_tables_is_refused_and_changes_none() {
         let message = error(&relcast(shop.path(), &["sql", "--db", ".", "-c", copy]), 1);
         assert!(message.contains("the tables are read from ."), "{message}");
     }
+    let twice = "SELECT a.customer_id, b.customer_id FROM customers a, customers b LIMIT 1";
+    let json = ["sql", "--db", ".", "--format", "json", "-c", twice];
+    let message = error(&relcast(shop.path(), &json), 1);
+    assert!(message.contains("two columns have the name \"customer_id\""), "{message}");
+    for (place, why) in [("/dev/null", "it is a device"), ("/proc/self/x.csv", "can't write")] {
+        let copy = format!("COPY customers TO '{place}' STORED AS CSV");
+        let message = error(&relcast(shop.path(), &["sql", "--db", ".", "-c", &copy]), 1);
+        assert!(message.contains(why), "{message}");
+    }
     assert_eq!(fs::read_to_string(shop.path().join("orders.csv")).unwrap(), before);
     assert!(["new.parquet", "new.csv"].iter().all(|new| !shop.path().join(new).exists()));
     // Nothing was added to the schema: the model is as good as ever.
     stdout(&relcast(shop.path(), &["predict", "--db", ".", "--model", "m"]));
+}
+
+#[test]
+fn no_command_writes_into_the_home_folder() {
+    let shop = shop();
+    stdout(&train(shop.path()));
+    std::os::unix::fs::symlink(".relcast/registry.db", shop.path().join("link.db")).unwrap();
+    let model = ["--db", ".", "--model", "m"];
+    let query = ["--db", ".", "--query", QUERY, "--split", "val"];
+    for command in [
+        [&["predict"][..], &model, &["--into", "sqlite://.relcast/registry.db#t"]],
+        [&["predict"][..], &model, &["--into", "sqlite://link.db#t"]],
+        [&["predict"][..], &model, &["--into", ".relcast/p.csv"]],
+        [&["labels"][..], &query, &["-o", "sqlite://.relcast/registry.db#t"]],
+        [&["sql"][..], &["--db", "."], &["-c", "COPY customers TO '.relcast/p.csv'"]],
+    ] {
+        let command = command.concat();
+        let message = error(&relcast(shop.path(), &command), 1);
+        assert!(message.contains("lies in the home folder .relcast"), "{command:?}: {message}");
+    }
+    // What the registry holds is as it was.
+    stdout(&relcast(shop.path(), &[&["predict"][..], &model].concat()));
 }
 
 /// A small disk, mounted on a folder until it is dropped.
@@ -409,6 +440,47 @@ fn a_column_with_the_name_of_a_column_of_predictions_is_refused() {
     let arguments = ["train", "--db", ".", "--model", "m", "--task", "churn"];
     let message = error(&relcast(shop.path(), &arguments), 1);
     assert!(message.contains("\"prediction\" has the name"), "{message}");
+}
+
+#[test]
+fn a_key_with_the_name_of_a_column_of_predictions_is_refused_before_anything_is_trained() {
+    for name in ["eligible", "reason", "prediction"] {
+        let shop = shop();
+        edit(shop.path(), "customers.csv", "customer_id,", &format!("{name},"));
+        edit(
+            shop.path(),
+            "relcast.yaml",
+            "primary_key: customer_id",
+            &format!("primary_key: {name}"),
+        );
+        let query = QUERY.replace("customers.customer_id", &format!("customers.{name}"));
+        for statement in [query.clone(), format!("CREATE MODEL m AS {query}")] {
+            let message = error(&relcast(shop.path(), &["sql", "--db", ".", "-c", &statement]), 1);
+            let expected = format!("\"{name}\" has the name of a column of predictions");
+            assert!(message.contains(&expected), "{message}");
+            assert!(message.contains("hint: give it another name"), "{message}");
+            assert!(!message.contains("training a quick one"), "{message}");
+        }
+    }
+}
+
+#[test]
+fn a_key_may_have_any_other_name() {
+    let shop = shop();
+    edit(shop.path(), "customers.csv", "customer_id,", "known,");
+    edit(shop.path(), "relcast.yaml", "primary_key: customer_id", "primary_key: known");
+    let sql = "SELECT known, eligible, reason FROM (PREDICT COUNT(orders.*, 0, 30, days) = 0 \
+               FOR customers.known IN (3, 999) WITH (epochs = 1)) ORDER BY known";
+    let rows = json(&relcast(shop.path(), &["sql", "--db", ".", "--format", "json", "-c", sql]));
+    let expected = serde_json::json!([
+        {"known": 3, "eligible": true, "reason": null},
+        {"known": 999, "eligible": false, "reason": "no row has this key"},
+    ]);
+    assert_eq!(rows, expected);
+    let sql = "SELECT count(*) AS n FROM (PREDICT COUNT(orders.*, 0, 30, days) = 0 \
+               FOR EACH customers.known WITH (epochs = 1))";
+    let rows = json(&relcast(shop.path(), &["sql", "--db", ".", "--format", "json", "-c", sql]));
+    assert_eq!(rows, serde_json::json!([{"n": 40}]));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod common;
 
 use std::fs;
+use std::process::Command;
 
 use common::{QUERY, QUICK, error, json, relcast, shop, stdout};
 
@@ -221,8 +222,33 @@ fn models_of_a_new_home_are_none_and_an_unwritable_home_is_an_error() {
 #[test]
 fn a_statement_that_cannot_be_read_is_shown_without_its_password() {
     let shop = shop();
-    let statement =
-        "CREATE SOURCE s TYPE postgres OPTIONS (url 'postgres://ana:s3cret@localhost/shop'";
-    let refused = error(&relcast(shop.path(), &["sql", "--db", ".", "-c", statement]), 1);
-    assert!(refused.contains("ana:***@localhost") && !refused.contains("s3cret"), "{refused}");
+    for statement in [
+        "CREATE SOURCE s TYPE postgres OPTIONS (url 'postgres://ana:s3cret@localhost/shop'",
+        "COPY (SELECT 1) TO 'postgres://ana:s3cret@localhost/shop' STORED AS CSV",
+        "CREATE SOURCE s TYPE folder OPTIONS (path 'postgres://ana:s3cret@localhost/shop')",
+    ] {
+        let refused = error(&relcast(shop.path(), &["sql", "--db", ".", "-c", statement]), 1);
+        assert!(!refused.contains("s3cret"), "{refused}");
+    }
+}
+
+#[test]
+fn nobody_has_to_read_what_is_told() {
+    let shop = shop();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut ended = Command::new(env!("CARGO_BIN_EXE_relcast"))
+        .current_dir(shop.path())
+        .args([
+            "sql",
+            "--db",
+            ".",
+            "-c",
+            "-- a view\nCREATE VIEW v AS SELECT 1 AS a; SELECT b FROM v",
+        ])
+        .stdout(writer.try_clone().unwrap())
+        .stderr(writer)
+        .spawn()
+        .unwrap();
+    assert_eq!(ended.wait().unwrap().code(), Some(1));
 }

@@ -106,18 +106,34 @@ fn a_damaged_graph_is_built_anew_and_said_to_be() {
     let predict = ["predict", "--db", ".", "--model", "m", "--into"];
     let run = |to: &str| relcast(shop.path(), &[&predict[..], &[to]].concat());
     stdout(&run("out/whole.csv"));
-    for graph in fs::read_dir(shop.path().join(".relcast/graph")).unwrap() {
-        fs::write(graph.unwrap().path().join("table-0.times"), "damaged").unwrap();
-    }
-    let output = run("out/anew.csv");
-    assert!(stderr(&output).contains("is built anew: "), "{}", stderr(&output));
-    stdout(&output);
     let probabilities = |file: &str| -> Vec<String> {
         let text = fs::read_to_string(shop.path().join(file)).unwrap();
         text.lines().map(|line| line.split(',').nth(3).unwrap().to_owned()).collect()
     };
-    assert_eq!(probabilities("out/whole.csv"), probabilities("out/anew.csv"));
-    assert!(!stderr(&run("out/again.csv")).contains("built anew"));
+    let cut = |bytes: &mut Vec<u8>| bytes.truncate(bytes.len() / 2);
+    let flip = |bytes: &mut Vec<u8>| {
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0x10;
+    };
+    let damages: [(&str, &dyn Fn(&mut Vec<u8>)); 4] = [
+        ("table-0.times", &cut),
+        ("table-1.column-3.arrow", &cut),
+        ("table-1.column-3.arrow", &flip),
+        ("table-2.column-0.arrow", &flip),
+    ];
+    for (file, damage) in damages {
+        for graph in fs::read_dir(shop.path().join(".relcast/graph")).unwrap() {
+            let path = graph.unwrap().path().join(file);
+            let mut bytes = fs::read(&path).unwrap();
+            damage(&mut bytes);
+            fs::write(&path, bytes).unwrap();
+        }
+        let output = run("out/anew.csv");
+        assert!(stderr(&output).contains("is built anew: "), "{file}: {}", stderr(&output));
+        stdout(&output);
+        assert_eq!(probabilities("out/whole.csv"), probabilities("out/anew.csv"), "{file}");
+        assert!(!stderr(&run("out/again.csv")).contains("built anew"), "{file}");
+    }
 }
 
 #[test]
@@ -270,6 +286,9 @@ fn entities_of_a_task_can_be_all_rows() {
 fn a_submission_is_the_test_table_with_predictions() {
     let shop = relbench();
     stdout(&train(shop.path(), &["--task", "churn"]));
+    let evaluate = ["evaluate", "--db", ".", "--model", "m", "--submit", ".relcast/out"];
+    let message = error(&relcast(shop.path(), &evaluate), 1);
+    assert!(message.contains("lies in the home folder .relcast"), "{message}");
     let evaluate = ["evaluate", "--db", ".", "--model", "m", "--submit", "out/deep"];
     stdout(&relcast(shop.path(), &evaluate));
     let labels =

@@ -344,7 +344,7 @@ async fn what_is_not_there_is_told() {
         error.contains("no table \"note\"") && error.contains("did you mean \"notes\"?"),
         "{error}"
     );
-    assert!(asked.error("SELECT idd FROM pg.notes").await.contains("No field named idd"));
+    assert!(asked.error("SELECT idd FROM pg.notes").await.contains("no column \"idd\""));
     assert!(asked.error("INSERT INTO pg.notes VALUES (1)").await.contains("belongs to the source"));
     asked.rows("DROP SOURCE pg").await;
     let gone = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'relcast'";

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use chrono::{NaiveDate, NaiveDateTime};
 use common::served::Served;
 use common::{QUERY, shop};
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStream, TryStreamExt};
 use tokio_postgres::error::{ErrorPosition, SqlState};
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Column, NoTls};
+use tokio_postgres::{AsyncMessage, Client, Column, NoTls};
 
 fn at(text: &str) -> NaiveDateTime {
     text.parse().unwrap()
@@ -59,6 +59,18 @@ async fn a_driver_trains_predicts_with_parameters_and_writes() {
     assert_eq!(rows[0].get::<_, Vec<f32>>("embedding").len(), 128);
 
     parameters_of_a_prediction_equal_literals(&client).await;
+
+    // What a prediction is made of, at the same moment.
+    let explain = "EXPLAIN MODEL churn FOR customers.customer_id = $1 AS OF $2";
+    let explain = client.prepare(explain).await.unwrap();
+    let one = client.prepare(&format!("{one} AS OF $2")).await.unwrap();
+    for cutoff in ["2021-03-31T00:00:00", "2021-09-30T12:00:00"] {
+        let parts = client.query(&explain, &[&7i64, &at(cutoff)]).await.unwrap();
+        let sum: f64 = parts.iter().map(|part| part.get::<_, f64>("contribution")).sum();
+        let row = client.query_one(&one, &[&7i64, &at(cutoff)]).await.unwrap();
+        let score = row.get::<_, f64>("probability");
+        assert!((sum - score).abs() < 1e-6, "{sum} instead of {score} at {cutoff}");
+    }
 
     client.batch_execute("CREATE TABLE leaving AS PREDICT USING MODEL churn").await.unwrap();
     let count = client.query_one("SELECT count(*) FROM leaving", &[]).await.unwrap();
@@ -143,10 +155,13 @@ async fn parameters_keep_their_types() {
         let row = client.query_one("SELECT CAST($1 AS VARCHAR)", &[&text]).await.unwrap();
         assert_eq!(row.get::<_, &str>(0), text);
     }
-    let error = client.simple_query("PREDICT USING MODEL churn AS OF $1").await.unwrap_err();
-    assert_eq!(error.code(), Some(&SqlState::UNDEFINED_PARAMETER), "{error}");
+    for open in ["PREDICT USING MODEL churn AS OF $1", "SELECT $1", "EVALUATE MODEL churn AS OF $1"]
+    {
+        let error = client.simple_query(open).await.unwrap_err();
+        assert_eq!(error.code(), Some(&SqlState::UNDEFINED_PARAMETER), "{open}: {error}");
+    }
     let error = client.prepare("SELECT $70000").await.unwrap_err();
-    assert_eq!(error.code(), Some(&SqlState::TOO_MANY_ARGUMENTS), "{error}");
+    assert_eq!(error.code(), Some(&SqlState::SYNTAX_ERROR), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,6 +178,13 @@ async fn an_error_has_its_code_its_place_and_a_hint_and_the_session_goes_on() {
             Some("orders"),
         ),
         ("PREDICT USING MODEL nothing", SqlState::UNDEFINED_OBJECT, None, None),
+        ("SELECT nothing FROM customers", SqlState::UNDEFINED_COLUMN, None, None),
+        (
+            "CREATE MODEL m FOR customers.customer_id AS (SELECT * FROM nothing) WITH (horizon = '1 day')",
+            SqlState::UNDEFINED_TABLE,
+            Some(60),
+            None,
+        ),
         ("DROP TABLE customers", SqlState::READ_ONLY_SQL_TRANSACTION, None, Some("INSERT")),
         ("CHECK MODEL nothing", SqlState::UNDEFINED_OBJECT, None, None),
         ("EXPLAIN MODEL nothing", SqlState::UNDEFINED_OBJECT, None, None),
@@ -188,6 +210,15 @@ async fn an_error_has_its_code_its_place_and_a_hint_and_the_session_goes_on() {
             }
         }
     }
+    for (sql, code) in [
+        ("SELECT 1 / (customer_id - customer_id) FROM customers", SqlState::DIVISION_BY_ZERO),
+        ("SELECT CAST(name AS INT) FROM customers", SqlState::INVALID_TEXT_REPRESENTATION),
+        ("SELECT nothing(1)", SqlState::UNDEFINED_FUNCTION),
+        ("CREATE MODEL m AS PREDICT", SqlState::SYNTAX_ERROR),
+    ] {
+        let error = client.simple_query(sql).await.unwrap_err();
+        assert_eq!(error.code(), Some(&code), "{sql}: {error}");
+    }
     assert_eq!(client.query_one("SELECT 1 + 1", &[]).await.unwrap().get::<_, i64>(0), 2);
 }
 
@@ -203,7 +234,7 @@ async fn a_training_that_is_cancelled_ends_at_once_and_leaves_nothing() {
         cancel.cancel_query(NoTls).await.unwrap();
         asked
     });
-    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
     let error = ended.unwrap_err();
     assert_eq!(error.code(), Some(&SqlState::QUERY_CANCELED), "{error}");
     let models = client.query("SELECT * FROM relcast.models", &[]).await.unwrap();
@@ -232,6 +263,36 @@ async fn a_statement_may_take_so_long_and_no_longer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_does_not_do_it_does_not_say() {
+    let served = Served::start(&["--statement-timeout", "30s"]);
+    let config = format!("host=127.0.0.1 port={} dbname=relcast user=ana", served.port);
+    let (client, mut connection) = tokio_postgres::connect(&config, NoTls).await.unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    tokio::spawn(async move {
+        let mut messages = futures::stream::poll_fn(move |now| connection.poll_message(now));
+        while let Some(Ok(message)) = messages.next().await {
+            if let AsyncMessage::Notice(notice) = message {
+                let _ = tell.send(notice);
+            }
+        }
+    });
+    client.batch_execute("BEGIN; SELECT 1").await.unwrap();
+    drained(client.copy_out("COPY (SELECT 1) TO STDOUT").await.unwrap()).await.unwrap();
+    client.batch_execute("ROLLBACK").await.unwrap();
+    assert!(told.recv_timeout(Duration::from_millis(200)).is_err());
+    client.batch_execute("BEGIN; CREATE TABLE kept AS SELECT 1 AS a; ROLLBACK").await.unwrap();
+    let notice = told.recv_timeout(Duration::from_secs(5)).unwrap();
+    assert_eq!((notice.severity(), notice.code().code()), ("WARNING", "25P01"));
+    assert_eq!(client.query("SELECT a FROM kept", &[]).await.unwrap().len(), 1);
+
+    let error = client.batch_execute("SET statement_timeout = 'soon'").await.unwrap_err();
+    assert_eq!(error.code(), Some(&SqlState::INVALID_PARAMETER_VALUE), "{error}");
+    client.batch_execute("SET statement_timeout = 5000; RESET statement_timeout").await.unwrap();
+    let shown = client.query_one("SHOW statement_timeout", &[]).await.unwrap();
+    assert_eq!(shown.get::<_, &str>(0), "30000");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rows_that_flow_end_with_the_time_or_when_they_are_cancelled() {
     let served = Served::start(&[]);
     let client = served.connect().await;
@@ -239,6 +300,9 @@ async fn rows_that_flow_end_with_the_time_or_when_they_are_cancelled() {
     client.batch_execute("SET statement_timeout = '500ms'").await.unwrap();
     let error = client.query_raw(many, Vec::<i64>::new()).await.unwrap();
     let error = drained(error).await.unwrap_err();
+    assert_eq!(error.code(), Some(&SqlState::QUERY_CANCELED), "{error}");
+    let copied = client.copy_out(&format!("COPY ({many}) TO STDOUT")).await.unwrap();
+    let error = drained(copied).await.unwrap_err();
     assert_eq!(error.code(), Some(&SqlState::QUERY_CANCELED), "{error}");
 
     client.batch_execute("SET statement_timeout = 0").await.unwrap();
@@ -255,8 +319,28 @@ async fn rows_that_flow_end_with_the_time_or_when_they_are_cancelled() {
 }
 
 /// Reads all rows.
-async fn drained(rows: tokio_postgres::RowStream) -> Result<usize, tokio_postgres::Error> {
+async fn drained<T>(
+    rows: impl TryStream<Ok = T, Error = tokio_postgres::Error>,
+) -> Result<usize, tokio_postgres::Error> {
     rows.try_fold(0, |count, _| async move { Ok(count + 1) }).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_fails_on_its_way_is_an_error_like_any_other() {
+    let served = Served::start(&[]);
+    let client = served.connect().await;
+    let copy = "COPY (SELECT 10 / (90000 - value) FROM generate_series(1, 100000)) TO STDOUT";
+    let error = match client.copy_out(copy).await {
+        Ok(rows) => drained(rows).await.unwrap_err(),
+        Err(error) => error,
+    };
+    assert_eq!(error.code(), Some(&SqlState::DIVISION_BY_ZERO), "{error}");
+    assert_eq!(client.query_one("SELECT 1", &[]).await.unwrap().get::<_, i64>(0), 1);
+    // What stands before a copy is sent before it.
+    let shown = psql(&served, &["-At", "-c", "SELECT 7; COPY (SELECT 8) TO STDOUT"]);
+    if let Some(shown) = shown {
+        assert_eq!(shown, "7\n8\n");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -275,6 +359,14 @@ async fn a_reader_reads_and_predicts_and_a_password_is_asked_for() {
         let error = reader.simple_query(sql).await.unwrap_err();
         assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{sql}: {error}");
     }
+    // A view predicts for whoever reads it, by a model that there is.
+    writer
+        .batch_execute(&format!(
+            "CREATE VIEW leaving AS PREDICT USING MODEL churn; CREATE VIEW asked AS {QUERY}"
+        ))
+        .await
+        .unwrap();
+    assert_eq!(reader.query("SELECT * FROM leaving", &[]).await.unwrap().len(), 40);
     // Whatever hides the change, it is refused; a text in a parameter stays a text.
     let target = served.shop.path().join("written.csv");
     for sql in [
@@ -283,7 +375,9 @@ async fn a_reader_reads_and_predicts_and_a_password_is_asked_for() {
         "SELECT 1 AS a INTO taken".to_owned(),
         "WITH x AS (SELECT 1 AS a) SELECT a INTO taken FROM x".to_owned(),
         "CREATE VIEW v AS SELECT 1 AS a".to_owned(),
+        "SELECT * FROM asked".to_owned(),
         "SET datafusion.runtime.memory_limit = '1M'".to_owned(),
+        "SET datafusion.execution.target_partitions = 1000".to_owned(),
     ] {
         let error = reader.simple_query(&sql).await.unwrap_err();
         assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{sql}: {error}");
@@ -300,6 +394,45 @@ async fn a_reader_reads_and_predicts_and_a_password_is_asked_for() {
     drop(copied);
     for who in ["user=ana password=wrong", "user=eve password=robs", "user=ana"] {
         assert!(served.connect_as(who).await.is_err(), "{who}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_name_the_files_of_named_folders_alone() {
+    let shop = shop();
+    std::fs::create_dir(shop.path().join("clients")).unwrap();
+    let served = Served::over(shop, &["--files", "clients"]);
+    let client = served.connect().await;
+    client.batch_execute("COPY customers TO 'clients/customers.csv'").await.unwrap();
+    let create = "CREATE SOURCE again TYPE folder OPTIONS (path 'clients')";
+    client.batch_execute(create).await.unwrap();
+    let rows = client.query_one("SELECT count(*) FROM again.customers", &[]).await.unwrap();
+    assert_eq!(rows.get::<_, i64>(0), 40);
+    let written = served.shop.path().join("out").join("written.csv");
+    let refused = [
+        format!("COPY (SELECT 1 AS a) TO '{}'", written.display()),
+        "COPY (SELECT 1 AS a) TO 'clients/../out/written.csv'".to_owned(),
+        "EXPLAIN ANALYZE COPY (SELECT 1 AS a) TO 'out/written.csv'".to_owned(),
+        "CREATE SOURCE s TYPE folder OPTIONS (path '/')".to_owned(),
+        "CREATE SOURCE s TYPE sqlite OPTIONS (path '.relcast/registry.db')".to_owned(),
+    ];
+    for sql in &refused {
+        let error = client.simple_query(sql).await.unwrap_err();
+        let error = error.as_db_error().unwrap_or_else(|| panic!("{sql}: {error}"));
+        assert_eq!(error.code(), &SqlState::INSUFFICIENT_PRIVILEGE, "{sql}: {error}");
+        let hint = error.hint().unwrap_or_default();
+        assert!(hint.contains("TO STDOUT") && hint.contains("--files"), "{sql}: {hint}");
+    }
+    assert!(!written.exists());
+    let set = "SET datafusion.runtime.memory_limit = '1M'";
+    let error = client.simple_query(set).await.unwrap_err();
+    assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{error}");
+
+    let served = Served::start(&[]);
+    let client = served.connect().await;
+    for sql in ["COPY customers TO 'out/customers.csv'", create] {
+        let error = client.simple_query(sql).await.unwrap_err();
+        assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{sql}: {error}");
     }
 }
 
@@ -422,6 +555,23 @@ async fn a_statement_has_so_much_memory_and_no_more() {
     let error = error.as_db_error().unwrap();
     assert_eq!(error.code(), &SqlState::OUT_OF_MEMORY, "{error:?}");
     assert!(error.hint().unwrap().contains("--statement-memory"), "{error:?}");
+    assert_eq!(client.query_one("SELECT 1", &[]).await.unwrap().get::<_, i64>(0), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deep_sql_is_answered_or_refused_and_the_server_stays() {
+    let served = Served::start(&[]);
+    let client = served.connect().await;
+    let (open, close) = ("(SELECT * FROM ".repeat(60), ")".repeat(60));
+    for (sql, count) in [
+        (format!("SELECT count(*) FROM {open}customers{close}"), 40),
+        (format!("SELECT count(*) FROM ({})", vec!["SELECT 1"; 1_000].join(" UNION ALL ")), 1_000),
+    ] {
+        assert_eq!(client.query_one(&sql, &[]).await.unwrap().get::<_, i64>(0), count);
+    }
+    let sum = format!("SELECT {}", vec!["1"; 20_000].join("+"));
+    let error = client.simple_query(&sum).await.unwrap_err();
+    assert_eq!(error.code(), Some(&SqlState::SYNTAX_ERROR), "{error}");
     assert_eq!(client.query_one("SELECT 1", &[]).await.unwrap().get::<_, i64>(0), 1);
 }
 

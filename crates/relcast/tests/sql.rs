@@ -157,7 +157,8 @@ fn every_statement_answers_as_written_in_the_process() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     each_file(|file| {
         let shop = shop();
-        // Files that COPY writes lie beside the shop.
+        // Files that COPY writes lie beside the shop's.
+        std::fs::create_dir(shop.path().join("copied")).unwrap();
         std::env::set_current_dir(shop.path()).unwrap();
         let open = async || {
             let registry = Registry::open(&Home::open(&shop.path().join(".relcast"))?).await?;
@@ -178,7 +179,9 @@ fn every_statement_answers_as_written_over_the_wire() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     each_file(|file| {
         let mut runner = Runner::new(|| async {
-            let served = Served::start(&[]);
+            let shop = shop();
+            std::fs::create_dir(shop.path().join("copied")).unwrap();
+            let served = Served::over(shop, &["--files", "."]);
             let client = served.connect().await;
             Ok(OverTheWire { client, _served: served })
         });

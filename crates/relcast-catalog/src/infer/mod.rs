@@ -6,11 +6,14 @@
 mod keys;
 mod links;
 mod semantic;
+mod time_like;
 mod times;
 
 pub(crate) use keys::primary_key;
 pub(crate) use links::links;
 pub(crate) use semantic::{fits, semantic_type};
+pub use time_like::TimeLike;
+pub(crate) use time_like::time_like;
 pub(crate) use times::time_column;
 
 /// Something inferred, with what speaks for it.

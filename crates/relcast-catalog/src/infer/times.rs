@@ -68,8 +68,7 @@ const LATER: [&str; 34] = [
     "approved",
 ];
 /// Words of moments long before a row is known.
-const EARLIER: [&str; 8] =
-    ["birth", "birthday", "birthdate", "born", "dob", "founded", "opened", "debut"];
+const EARLIER: [&str; 7] = ["birth", "birthday", "birthdate", "born", "dob", "founded", "debut"];
 
 /// The likely time column: not one that describes the row's subject, and nearly without NULLs.
 pub(crate) fn time_column(table: &Table, statistics: &TableStatistics) -> Option<Inferred<String>> {
@@ -91,8 +90,18 @@ pub(crate) fn time_column(table: &Table, statistics: &TableStatistics) -> Option
     Some(Inferred { value, evidence })
 }
 
+/// Whether a column is named as a moment of its row, be it one that comes late.
+pub(super) fn named_as_moment(name: &str) -> bool {
+    !is_earlier(name) && [&WRITTEN[..], &MOMENT, &LATER].iter().any(|list| has_word(name, list))
+}
+
+/// Whether a column is named as a moment long before its row is known.
+pub(super) fn is_earlier(name: &str) -> bool {
+    has_word(name, &EARLIER) || words(name).concat().contains("birth")
+}
+
 fn name_evidence(name: &str) -> Option<(u32, &'static str)> {
-    if has_word(name, &EARLIER) || words(name).concat().contains("birth") {
+    if is_earlier(name) {
         return None;
     }
     if has_word(name, &LATER) {
@@ -118,6 +127,7 @@ mod tests {
     fn a_birth_is_no_time_column_and_an_update_the_last_choice() {
         let score = |name| name_evidence(name).map(|(s, _)| s);
         assert_eq!(score("dateOfBirth"), None);
+        assert!(score("opened") > score("closed_at"));
         assert!(score("created_at") > score("date"));
         assert!(score("date") > score("season"));
         assert!(score("season") > score("updated_at"));

@@ -138,6 +138,12 @@ pub enum FindingKind {
     Overwritten,
     /// A static table with columns that look like times.
     StaticWithTimes,
+    /// A table that is known with its parents, with columns that look like times.
+    InheritsWithTimes,
+    /// A column that would be a time, were it not for a few cells.
+    OddTime,
+    /// A file or folder among the tables that is not read.
+    LeftOut,
 }
 
 /// Something that may be wrong.
@@ -181,7 +187,7 @@ pub async fn inspect_at(
     for link in &schema.links {
         links.push(count::link(database, schema, link).await?);
     }
-    let findings = suspects::findings(schema, &tables, &links);
+    let findings = suspects::findings(database, catalog, &tables, &links);
     Ok(Inspection {
         schema: schema.clone(),
         rows: tables.iter().map(|t| t.rows).sum(),

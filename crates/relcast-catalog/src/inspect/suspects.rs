@@ -1,8 +1,12 @@
 //! From counts and names to findings.
 
-use super::{Finding, FindingKind, LinkReport, TableReport};
+use relcast_connect::Database;
+
+use super::{Finding, FindingKind, LinkReport, TableReport, known_from_text};
+use crate::catalog::Catalog;
+use crate::infer::TimeLike;
 use crate::names::has_word;
-use crate::schema::{KnownFrom, Schema, SemanticType, Table};
+use crate::schema::{KnownFrom, SemanticType, Table};
 use crate::times::format_time;
 
 /// Words of columns that are often overwritten later.
@@ -57,15 +61,32 @@ const TIME_WORDS: [&str; 12] = [
 
 /// All findings over the counts, sorted by table, kind and column.
 pub(super) fn findings(
-    schema: &Schema,
+    database: &Database,
+    catalog: &Catalog,
     tables: &[TableReport],
     links: &[LinkReport],
 ) -> Vec<Finding> {
+    let schema = &catalog.schema;
     let mut findings = Vec::new();
     for (table, report) in schema.tables.iter().zip(tables) {
         table_findings(report, &mut findings);
         column_findings(table, report, &mut findings);
+        time_findings(catalog, table, report, &mut findings);
     }
+    findings.extend(database.odd_times.iter().map(|odd| Finding {
+        kind: FindingKind::OddTime,
+        table: odd.table.clone(),
+        column: Some(odd.column.clone()),
+        count: None,
+        text: format!("{}; until they are corrected, the column is read as text", odd.text),
+    }));
+    findings.extend(database.left_out.iter().map(|(name, what)| Finding {
+        kind: FindingKind::LeftOut,
+        table: name.clone(),
+        column: None,
+        count: None,
+        text: format!("is not read: {what}"),
+    }));
     for (link, report) in schema.links.iter().zip(links) {
         link_findings(&schema.table(link.child).name, report, &mut findings);
     }
@@ -114,7 +135,7 @@ fn table_findings(report: &TableReport, findings: &mut Vec<Finding>) {
             report.future_rows,
             &format!(
                 "rows are later than now (the latest: {latest}); the default cutoff follows the \
-                 newest row: correct them, or name the cutoff with AS OF"
+                 newest row that is not far from all others: correct them, or name the cutoff with AS OF"
             ),
         );
     }
@@ -134,7 +155,6 @@ fn column_findings(table: &Table, report: &TableReport, findings: &mut Vec<Findi
         if column.semantic == SemanticType::Key {
             continue;
         }
-        let is_time = column.semantic == SemanticType::Timestamp;
         let is_time_column = table.time_column.as_ref() == Some(&column.name);
         if counts.constant && report.rows > 1 {
             let text = if counts.nulls == report.rows {
@@ -164,7 +184,6 @@ fn column_findings(table: &Table, report: &TableReport, findings: &mut Vec<Findi
                 "cells are later than their row; they read as NULL until then, unless declared planned",
             );
         }
-        let is_timed = table.known_from != KnownFrom::Static;
         if !is_declared && !is_time_column && has_word(&column.name, &OVERWRITTEN) {
             add(
                 FindingKind::Overwritten,
@@ -172,13 +191,45 @@ fn column_findings(table: &Table, report: &TableReport, findings: &mut Vec<Findi
                 "named like a column that is overwritten in place; if it is, declare known_from or ignored",
             );
         }
-        if !is_timed && (is_time || has_word(&column.name, &TIME_WORDS)) {
-            add(
-                FindingKind::StaticWithTimes,
-                None,
-                "looks like a time, but the table counts as always known; declare time_column if its rows arrive over time",
-            );
+    }
+}
+
+/// Columns that look like times in a table without a time column, unless a person said that it has none.
+fn time_findings(
+    catalog: &Catalog,
+    table: &Table,
+    report: &TableReport,
+    findings: &mut Vec<Finding>,
+) {
+    if table.time_column.is_some() || catalog.untimed.contains(&table.name) {
+        return;
+    }
+    let known = known_from_text(&catalog.schema, &table.known_from);
+    let (kind, known) = match table.known_from {
+        KnownFrom::Static => (FindingKind::StaticWithTimes, "counts as always known".to_owned()),
+        _ => (FindingKind::InheritsWithTimes, format!("is known {known}")),
+    };
+    for (column, counts) in table.columns.iter().zip(&report.columns) {
+        if counts.constant && report.rows > 1 {
+            continue;
         }
+        let is_like = |t: &&TimeLike| t.table == table.name && t.column == column.name;
+        let like = catalog.time_like.iter().find(is_like);
+        let is_named = column.semantic == SemanticType::Timestamp
+            || (column.semantic != SemanticType::Key && has_word(&column.name, &TIME_WORDS));
+        if like.is_none() && !(kind == FindingKind::StaticWithTimes && is_named) {
+            continue;
+        }
+        let why = like.map(|like| format!(" ({})", like.evidence)).unwrap_or_default();
+        findings.push(Finding {
+            kind,
+            table: table.name.clone(),
+            column: Some(column.name.clone()),
+            count: None,
+            text: format!(
+                "looks like a time{why}, but the table {known}; declare time_column if its rows arrive over time"
+            ),
+        });
     }
 }
 

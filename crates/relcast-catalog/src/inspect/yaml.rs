@@ -2,15 +2,17 @@
 
 use std::fmt::Write;
 
-use crate::catalog::semantic_name;
-use crate::schema::{Column, Schema, SemanticType, Table, TableId};
+use crate::catalog::{Catalog, semantic_name};
+use crate::schema::{Column, SemanticType, Table, TableId};
 use crate::times::format_time;
 
-/// A `relcast.yaml` that declares exactly this schema, for a person to edit.
+/// A `relcast.yaml` that declares exactly the schema of `catalog`, for a person to edit.
 ///
-/// Keys and plain timestamps have no line of their own under `columns`.
+/// Keys and plain timestamps have no line of their own under `columns`. That a table has no time
+/// column is left to the person to say where one of its columns looks like a time.
 #[must_use]
-pub fn propose_yaml(schema: &Schema) -> String {
+pub fn propose_yaml(catalog: &Catalog) -> String {
+    let schema = &catalog.schema;
     let mut yaml =
         String::from("# What relcast found in this database. Correct it where it is wrong.\n");
     for (name, time) in
@@ -22,12 +24,13 @@ pub fn propose_yaml(schema: &Schema) -> String {
     }
     yaml.push_str("tables:\n");
     for (id, table) in (0u32..).map(TableId).zip(&schema.tables) {
-        add_table(&mut yaml, schema, id, table);
+        add_table(&mut yaml, catalog, id, table);
     }
     yaml
 }
 
-fn add_table(yaml: &mut String, schema: &Schema, id: TableId, table: &Table) {
+fn add_table(yaml: &mut String, catalog: &Catalog, id: TableId, table: &Table) {
+    let schema = &catalog.schema;
     yaml.push_str(&format!("  {}:\n", scalar(&table.name)));
     let key: Vec<String> = table.primary_key.iter().map(|k| scalar(k)).collect();
     let key = match key.as_slice() {
@@ -36,8 +39,17 @@ fn add_table(yaml: &mut String, schema: &Schema, id: TableId, table: &Table) {
         several => format!("[{}]", several.join(", ")),
     };
     line(yaml, 4, "primary_key", &key);
-    let time = table.time_column.as_ref().map_or("null".to_owned(), |t| scalar(t));
-    line(yaml, 4, "time_column", &time);
+    let likes: Vec<String> = catalog
+        .time_like
+        .iter()
+        .filter(|like| like.table == table.name)
+        .map(|like| like.column.escape_default().to_string())
+        .collect();
+    match &table.time_column {
+        Some(time) => line(yaml, 4, "time_column", &scalar(time)),
+        None if likes.is_empty() => line(yaml, 4, "time_column", "null"),
+        None => line(yaml, 4, "# time_column", &format!("null  # or {}?", likes.join(", "))),
+    }
     if let Some(end) = &table.end_time_column {
         line(yaml, 4, "end_time_column", &scalar(end));
     }

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use relcast_graph::Stop;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -34,21 +35,22 @@ pub async fn worked_off() {
     let _ = WORKING.subscribe().wait_for(|count| *count == 0).await;
 }
 
-/// Runs `work` on a thread of its own. If the caller stops waiting, the token is cancelled and the
-/// work ends at its next chance.
+/// Runs `work` on a thread of its own. If the caller stops waiting, the work ends at its next look
+/// at [`Stop::current`], or where it waits for something itself.
 pub(crate) async fn apart<T: Send + 'static>(
-    work: impl AsyncFnOnce(CancellationToken) -> Result<T, EngineError> + Send + 'static,
+    work: impl AsyncFnOnce() -> Result<T, EngineError> + Send + 'static,
 ) -> Result<T, EngineError> {
-    let stop = CancellationToken::new();
-    let guard = stop.clone().drop_guard();
+    let token = CancellationToken::new();
+    let guard = token.clone().drop_guard();
     let (handle, working) = (Handle::current(), Working::begin());
     let done = tokio::task::spawn_blocking(move || {
         let _working = working;
+        let _entered = Stop::on(&token).enter();
         handle.block_on(async {
             tokio::select! {
                 biased;
-                () = stop.cancelled() => Err(EngineError::Stopped),
-                result = work(stop.clone()) => result,
+                () = token.cancelled() => Err(EngineError::Stopped),
+                result = work() => result,
             }
         })
     });

@@ -17,9 +17,7 @@ impl Session {
     pub(super) async fn check_model(&self, model: &ModelName) -> Result<Answer, EngineError> {
         let stored = self.engine.stored(&model.name.text, version_of(model)).await?;
         let engine = self.engine.clone();
-        let lines =
-            apart(async move |stop| work::check(&engine, &stored, &|| stop.is_cancelled()).await)
-                .await?;
+        let lines = apart(async move || work::check(&engine, &stored).await).await?;
         self.rows("CHECK", rows(&lines)?)
     }
 }

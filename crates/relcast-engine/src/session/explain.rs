@@ -14,6 +14,7 @@ use relcast_query::{DateKnown, LabelPlan, bind};
 use relcast_train::model::{MEMBERS, sample_plan};
 
 use super::prediction::Prediction;
+use super::quick::quick_set;
 use super::resolve::{Asked, Resolved};
 use super::{Answer, Session};
 use crate::error::EngineError;
@@ -38,7 +39,7 @@ impl Session {
         &self,
         query: &PredictiveQuery,
     ) -> Result<Answer, EngineError> {
-        let resolved = Resolved::new(&self.engine, query).await?;
+        let mut resolved = Resolved::new(&self.engine, query).await?;
         let who = match &resolved.asked {
             Asked::Model(model) => format!(
                 "model {} version {}, trained on data until {}",
@@ -47,6 +48,10 @@ impl Session {
                 format_time(model.cutoffs.data_end)
             ),
             Asked::Quick(_) => {
+                let options = &mut resolved.plan.options;
+                for (name, value) in quick_set(options) {
+                    options.set(&name, &value)?;
+                }
                 "a quick model, trained for this query where there is none yet".into()
             }
         };
@@ -70,8 +75,8 @@ impl Session {
         query: &PredictiveQuery,
     ) -> Result<Answer, EngineError> {
         let resolved = Resolved::new(&self.engine, query).await?;
-        let (engine, watcher) = (self.engine.clone(), self.watcher.clone());
-        let prediction = Arc::new(Prediction::new(engine, watcher, resolved, false)?);
+        let watcher = self.watcher.clone();
+        let prediction = Arc::new(Prediction::new(&self.engine, watcher, resolved, false)?);
         let plan = LogicalPlanBuilder::scan("prediction", provider_as_source(prediction), None)?
             .explain(false, true)?
             .build()?;

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
-use relcast_query::ast::{ForClause, ModelName, PredictiveQuery, Selection, Shape};
-use relcast_query::statement::EntityKey;
+use relcast_query::ast::{ModelName, PredictiveQuery};
 use relcast_train::explain::{Contribution, Contributions, Importance};
 
 use super::apart::apart;
@@ -19,11 +18,11 @@ impl Session {
     pub(super) async fn explain_model(
         &self,
         model: &ModelName,
-        entity: Option<&EntityKey>,
+        prediction: Option<&PredictiveQuery>,
     ) -> Result<Answer, EngineError> {
-        let batch = match entity {
+        let batch = match prediction {
             None => importance_rows(&self.importance(model).await?)?,
-            Some(key) => contribution_rows(&self.contributions(model, key).await?)?,
+            Some(query) => contribution_rows(&self.contributions(query).await?)?,
         };
         self.rows("EXPLAIN", batch)
     }
@@ -31,10 +30,10 @@ impl Session {
     async fn importance(&self, model: &ModelName) -> Result<Importance, EngineError> {
         let stored = self.engine.stored(&model.name.text, version_of(model)).await?;
         let engine = self.engine.clone();
-        let importance = apart(async move |stop| {
-            let newest = engine.newest_time(&stored).await?;
-            let scorer = engine.scorer(&stored, newest).await?;
-            scorer.importance(&|| stop.is_cancelled())
+        let importance = apart(async move || {
+            let cutoff = engine.default_cutoff(&stored).await?;
+            let scorer = engine.scorer(&stored, cutoff).await?;
+            scorer.importance()
         })
         .await?;
         self.watcher.notice(&format!(
@@ -44,35 +43,15 @@ impl Session {
         Ok(importance)
     }
 
-    /// What PREDICT FOR this key says, taken apart.
-    async fn contributions(
-        &self,
-        model: &ModelName,
-        key: &EntityKey,
-    ) -> Result<Contributions, EngineError> {
-        let at = key.table.at;
-        let query = PredictiveQuery {
-            target: None,
-            shape: Shape::Plain,
-            entity: Some(ForClause {
-                table: key.table.clone(),
-                columns: key.columns.clone(),
-                selection: Selection::Keys(vec![key.values.clone()]),
-            }),
-            condition: None,
-            assuming: None,
-            as_of: None,
-            as_of_parameter: None,
-            model: Some(model.clone()),
-            options: Vec::new(),
-            at,
-        };
-        let Resolved { asked, plan, .. } = Resolved::new(&self.engine, &query).await?;
+    /// What PREDICT says for one entity, taken apart.
+    async fn contributions(&self, query: &PredictiveQuery) -> Result<Contributions, EngineError> {
+        let at = query.at;
+        let Resolved { asked, plan, .. } = Resolved::new(&self.engine, query).await?;
         let Asked::Model(stored) = asked else { return Err(EngineError::NamesEntities) };
         let engine = self.engine.clone();
-        let (found, eligible) = apart(async move |stop| {
-            let newest = engine.newest_time(&stored).await?;
-            let cutoff = plan.as_of.unwrap_or(newest);
+        let (found, eligible) = apart(async move || {
+            let default = engine.default_cutoff(&stored).await?;
+            let cutoff = plan.as_of.unwrap_or(default);
             let seeds = plan.seeds(&engine.database.context, cutoff).await?;
             let scorer = engine.scorer(&stored, cutoff).await?;
             let width = seeds.num_columns();
@@ -87,7 +66,7 @@ impl Session {
                 message: reason.to_owned(),
                 hint: None,
             };
-            let found = scorer.contributions(keys, cutoff, &|| stop.is_cancelled())?;
+            let found = scorer.contributions(keys, cutoff)?;
             let found = found.ok_or_else(|| refused(NO_ROW))?;
             if known { Ok((found, eligible)) } else { Err(refused(NOT_KNOWN)) }
         })

@@ -72,6 +72,9 @@ fn within(error: EngineError, start: Place) -> EngineError {
         EngineError::Sql { at, message, hint } => {
             EngineError::Sql { at: Some(at.map_or(start, moved)), message, hint }
         }
+        EngineError::Failed { state, at, message, hint } => {
+            EngineError::Failed { state, at: Some(at.map_or(start, moved)), message, hint }
+        }
         EngineError::Query(QueryError::Syntax { at, expected, found, hint }) => {
             EngineError::Query(QueryError::Syntax { at: moved(at), expected, found, hint })
         }

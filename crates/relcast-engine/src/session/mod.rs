@@ -6,6 +6,7 @@
 
 mod apart;
 mod check_model;
+mod copy;
 mod explain;
 mod explain_model;
 mod labels;
@@ -14,6 +15,7 @@ mod parameters;
 mod planner;
 mod prediction;
 mod quick;
+mod reach;
 mod registry_tables;
 mod resolve;
 mod scan;
@@ -21,6 +23,7 @@ mod source_kind;
 mod sources;
 mod sql;
 mod tables;
+mod views;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -39,6 +42,7 @@ use relcast_connect::Database;
 use relcast_query::statement::{Explain, Sql, Statement};
 
 pub use apart::worked_off;
+pub use reach::Reach;
 pub use watch::{LogWatcher, Watcher};
 
 use crate::engine::Engine;
@@ -53,6 +57,7 @@ pub struct Session {
     watcher: Arc<dyn Watcher>,
     dialect: Option<Arc<dyn Dialect>>,
     statement_memory: Option<usize>,
+    reach: Reach,
     /// For plans that no rule could make better.
     without_rules: SessionState,
 }
@@ -105,9 +110,9 @@ impl Answer {
     }
 }
 
-/// Makes known to `database` what the home folder adds to it: tables that SQL created over it, and
-/// attached sources. The SELECT of a model's labels may read them. Gives a warning for each source
-/// that cannot be read.
+/// Makes known to `database` what the home folder adds to it: tables and views that SQL created over
+/// it, and attached sources. The SELECT of a model's labels may read them. Gives a warning for each
+/// source that cannot be read.
 ///
 /// # Errors
 /// If the registry or a table of the home folder cannot be read.
@@ -116,14 +121,16 @@ pub async fn surround(
     database: &Database,
 ) -> Result<Vec<String>, EngineError> {
     tables::open(registry.home(), database).await?;
-    sources::attach(registry, database).await
+    let warnings = sources::attach(registry, database).await?;
+    views::open(registry, database).await?;
+    Ok(warnings)
 }
 
 impl Session {
     /// A session over `engine` that tells `watcher` what happens.
     ///
     /// # Errors
-    /// If the tables and sources of the home folder cannot be opened.
+    /// If the tables, sources and views of the home folder cannot be opened.
     pub async fn open(engine: Arc<Engine>, watcher: Arc<dyn Watcher>) -> Result<Self, EngineError> {
         let context = SessionContext::new_with_state(engine.database.context.state());
         registry_tables::register(&engine)?;
@@ -131,7 +138,17 @@ impl Session {
             watcher.notice(&warning);
         }
         let without_rules = without_rules(&context);
-        Ok(Self { engine, context, watcher, dialect: None, statement_memory: None, without_rules })
+        let session = Self {
+            engine,
+            context,
+            watcher,
+            dialect: None,
+            statement_memory: None,
+            reach: Reach::default(),
+            without_rules,
+        };
+        session.put_up_views().await?;
+        Ok(session)
     }
 
     /// The same session over another engine, such as one that has read the source again.
@@ -147,7 +164,8 @@ impl Session {
             .build();
         let context = SessionContext::new_with_state(state);
         let (dialect, statement_memory) = (self.dialect.clone(), self.statement_memory);
-        Ok(Self { context, dialect, statement_memory, ..session })
+        let reach = self.reach.clone();
+        Ok(Self { context, dialect, statement_memory, reach, ..session })
     }
 
     /// A session of its own over the same tables, with today's settings, that tells `watcher`.
@@ -155,7 +173,13 @@ impl Session {
     #[must_use]
     pub fn fork(&self, watcher: Arc<dyn Watcher>) -> Self {
         let context = SessionContext::new_with_state(self.context.state());
-        Self { context, watcher, ..self.clone() }
+        Self { context, ..self.telling(watcher) }
+    }
+
+    /// The same session, with what is set in it, telling `watcher`.
+    #[must_use]
+    pub fn telling(&self, watcher: Arc<dyn Watcher>) -> Self {
+        Self { watcher, ..self.clone() }
     }
 
     /// The same session reading SQL by `dialect` where that can.
@@ -169,6 +193,12 @@ impl Session {
     #[must_use]
     pub fn with_statement_memory(self, bytes: Option<usize>) -> Self {
         Self { statement_memory: bytes, ..self }
+    }
+
+    /// The same session, whose statements touch beside the database what is in `reach`.
+    #[must_use]
+    pub fn with_reach(self, reach: Reach) -> Self {
+        Self { reach, ..self }
     }
 
     /// A context for one statement, with a memory of its own where that is bounded.
@@ -198,11 +228,19 @@ impl Session {
         for query in &sql.predictions {
             parameters.extend(self.parameters_of(query).await?);
         }
-        let plan = parameters::with_nulls(plan, given, &parameters)?;
-        let silent =
-            matches!(plan, LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Statement(_));
-        let schema = Arc::new(plan.schema().as_arrow().clone());
-        let schema = if silent { Arc::new(ArrowSchema::empty()) } else { schema };
+        let silent = matches!(
+            plan,
+            LogicalPlan::Ddl(_)
+                | LogicalPlan::Dml(_)
+                | LogicalPlan::Copy(_)
+                | LogicalPlan::Statement(_)
+        );
+        let schema = if silent {
+            Arc::new(ArrowSchema::empty())
+        } else {
+            let plan = parameters::with_nulls(plan, given, &parameters)?;
+            Arc::new(plan.schema().as_arrow().clone())
+        };
         Ok(Description { schema, parameters })
     }
 
@@ -224,7 +262,7 @@ impl Session {
             Statement::CreateModel(_)
             | Statement::RefreshModel(_)
             | Statement::EvaluateModel { .. } => Description::of(models::figure_fields()),
-            Statement::ExplainModel { entity: None, .. } => {
+            Statement::ExplainModel { prediction: None, .. } => {
                 Description::of(explain_model::importance_fields())
             }
             Statement::ExplainModel { .. } => Description::of(explain_model::contribution_fields()),
@@ -283,8 +321,8 @@ impl Session {
             Statement::EvaluateModel { model, as_of, options, .. } => {
                 self.evaluate_model(model, *as_of, options).await
             }
-            Statement::ExplainModel { model, entity } => {
-                self.explain_model(model, entity.as_ref()).await
+            Statement::ExplainModel { model, prediction } => {
+                self.explain_model(model, prediction.as_deref()).await
             }
             Statement::CheckModel(model) => self.check_model(model).await,
             Statement::ShowModels => self.show_models().await,
@@ -294,6 +332,8 @@ impl Session {
             Statement::RefreshModel(name) => self.refresh_model(name).await,
             Statement::ShowLinks => self.show_links().await,
             Statement::DescribeGraph => self.describe_graph().await,
+            Statement::CreateView(create) => self.create_view(create).await,
+            Statement::DropView { name, if_exists } => self.drop_view(name, *if_exists).await,
             Statement::CreateSource { name, kind, options } => {
                 self.create_source(name, kind, options).await
             }

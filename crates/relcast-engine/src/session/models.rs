@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use relcast_query::ast::{ModelName, Name};
 use relcast_query::statement::{CreateModel, Existing};
-use relcast_query::{History, OptionValue, Options, Span};
+use relcast_query::{History, OptionValue, Options, QueryError, Span, option_place};
 use relcast_train::evaluate::Evaluation;
 use serde_json::Value;
 
@@ -61,8 +61,8 @@ impl Session {
         existing: Existing,
     ) -> Result<EvaluationReport, EngineError> {
         let (engine, watcher, name) = (self.engine.clone(), self.watcher.clone(), name.to_owned());
-        let report = apart(async move |stop| {
-            let mut watch = Watch { watcher, stop };
+        let report = apart(async move || {
+            let mut watch = Watch(watcher);
             let (registry, database, catalog) =
                 (&engine.registry, &engine.database, &engine.catalog);
             let lock = work::lock_to_train(registry, &name)?;
@@ -84,16 +84,26 @@ impl Session {
         options: &[(Name, OptionValue)],
     ) -> Result<Answer, EngineError> {
         let written = Options::from_statement(options)?;
+        if let Some((other, _)) =
+            options.iter().find(|(name, _)| !name.text.eq_ignore_ascii_case("history"))
+        {
+            let refused = QueryError::Option {
+                at: option_place(options, &other.text),
+                message: format!("EVALUATE MODEL takes no option \"{}\"", other.text),
+                hint: Some("it takes history alone; others are decided in training".to_owned()),
+            };
+            return Err(refused.into());
+        }
         let said = options.iter().any(|(name, _)| name.text.eq_ignore_ascii_case("history"));
         let history: Option<History> = said.then_some(written.history);
         let stored = self.engine.stored(&model.name.text, version_of(model)).await?;
         let engine = self.engine.clone();
-        let report = apart(async move |_| {
+        let report = apart(async move || {
             let (registry, database, catalog) =
                 (&engine.registry, &engine.database, &engine.catalog);
-            work::evaluate_as_of(registry, database, catalog, &stored, None, history, as_of).await
-        });
-        let report = report.await?;
+            work::evaluate(registry, database, catalog, &stored, None, history, as_of).await
+        })
+        .await?;
         report.notes.iter().for_each(|note| self.watcher.notice(note));
         self.figures("EVALUATE MODEL", &report)
     }
@@ -198,12 +208,13 @@ impl Session {
             }
             found => found.map(drop)?,
         }
-        let engine = self.engine.clone();
-        apart(async move |_| {
-            let lock = engine.registry.home().lock_model(&name, PATIENCE)?;
+        let (engine, model) = (self.engine.clone(), name.clone());
+        apart(async move || {
+            let lock = engine.registry.home().lock_model(&model, PATIENCE)?;
             engine.registry.drop_versions(&lock, version).await
         })
         .await?;
+        self.tell_dependants(&name).await?;
         Ok(Answer::done("DROP MODEL"))
     }
 

@@ -29,7 +29,10 @@ impl Session {
     ) -> Result<Types, EngineError> {
         let mut found = Types::new();
         match statement {
-            Statement::ExplainPredict { query, .. } => found = self.parameters_of(query).await?,
+            Statement::ExplainPredict { query, .. }
+            | Statement::ExplainModel { prediction: Some(query), .. } => {
+                found = self.parameters_of(query).await?;
+            }
             Statement::CreateModel(create) | Statement::ExplainCreateModel(create) => {
                 if let Labels::Query { query, .. } = &create.labels {
                     found = self.parameters_of(query).await?;
@@ -37,11 +40,6 @@ impl Session {
             }
             Statement::EvaluateModel { as_of_parameter: Some(number), .. } => {
                 found.insert(*number, Some(TIME));
-            }
-            Statement::ExplainModel { entity: Some(entity), .. } => {
-                if let Some(table) = table_of(&self.engine.catalog.schema, &entity.table) {
-                    note_keys(&entity.values, &entity.columns, table, &mut found);
-                }
             }
             _ => {}
         }
@@ -142,6 +140,27 @@ pub(super) fn with_nulls(
         });
     }
     Ok(plan.with_param_values(nulls)?)
+}
+
+/// The plan with these values for its parameters.
+pub(super) fn with_values(
+    plan: LogicalPlan,
+    values: &[ScalarValue],
+) -> Result<LogicalPlan, EngineError> {
+    let names = plan.get_parameter_names()?;
+    // PREPARE has parameters of its own.
+    if names.is_empty() || matches!(plan, LogicalPlan::Statement(_)) {
+        return Ok(plan);
+    }
+    let numbers = names.iter().filter_map(|name| number_of(name));
+    match numbers.filter(|number| *number > values.len()).min() {
+        Some(number) => Err(EngineError::Sql {
+            at: None,
+            message: format!("parameter ${number} has no value"),
+            hint: Some("bind it, or write the value itself".to_owned()),
+        }),
+        None => Ok(plan.with_param_values(values.to_vec())?),
+    }
 }
 
 fn number_of(name: &str) -> Option<usize> {

@@ -1,6 +1,6 @@
 //! A predictive query as a relation: DataFusion pushes keys, columns and limits into it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
@@ -11,7 +11,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use relcast_query::{LabelPlan, TaskType};
 
-use super::resolve::Resolved;
+use super::resolve::{Asked, Resolved};
 use super::scan::PredictionScan;
 use super::watch::Watcher;
 use crate::engine::Engine;
@@ -20,7 +20,8 @@ use crate::work::prediction_fields;
 
 /// What to predict, for whom and when; nothing runs until it is scanned.
 pub(super) struct Prediction {
-    pub(super) engine: Arc<Engine>,
+    /// Not held: the catalog of the engine has views, and these have predictions.
+    pub(super) engine: Weak<Engine>,
     pub(super) watcher: Arc<dyn Watcher>,
     pub(super) resolved: Resolved,
     pub(super) schema: SchemaRef,
@@ -30,7 +31,7 @@ impl Prediction {
     /// The relation of a resolved query. Where its rows are `written` to a table they say which
     /// model and run they come from.
     pub(super) fn new(
-        engine: Arc<Engine>,
+        engine: &Arc<Engine>,
         watcher: Arc<dyn Watcher>,
         resolved: Resolved,
         written: bool,
@@ -41,8 +42,18 @@ impl Prediction {
         ) {
             return Err(EngineError::NotYet { what: resolved.plan.task_type.to_string() });
         }
-        let schema = Arc::new(schema(&engine, &resolved, written));
-        Ok(Self { engine, watcher, resolved, schema })
+        let schema = Arc::new(schema(engine, &resolved, written));
+        Ok(Self { engine: Arc::downgrade(engine), watcher, resolved, schema })
+    }
+
+    /// Whether the rows go into a table or a file.
+    pub(super) fn is_written(&self) -> bool {
+        self.schema.field_with_name("run_id").is_ok()
+    }
+
+    /// Whether a model is trained to answer, since none is named.
+    pub(super) fn trains(&self) -> bool {
+        matches!(self.resolved.asked, Asked::Quick(_))
     }
 
     /// How many of the first columns are the entity's key.
@@ -127,7 +138,8 @@ impl TableProvider for Prediction {
             .iter()
             .map(|filter| state.create_physical_expr(filter.clone(), &of_keys))
             .collect::<Result<Vec<_>>>()?;
-        let scan = PredictionScan::new(self, projection, filters, limit)?;
+        let engine = self.engine.upgrade().ok_or(EngineError::Stopped)?;
+        let scan = PredictionScan::new(engine, self, projection, filters, limit)?;
         Ok(Arc::new(scan))
     }
 }

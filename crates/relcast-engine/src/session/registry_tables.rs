@@ -1,6 +1,7 @@
 //! The registry as tables: `relcast.models`, `relcast.metrics`, `relcast.runs`,
 //! `relcast.predictions`, `relcast.sources`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -15,6 +16,7 @@ use datafusion::datasource::TableType;
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 use relcast_connect::redacted;
+use relcast_query::parse;
 use serde_json::Value;
 
 use crate::engine::Engine;
@@ -69,7 +71,8 @@ impl TableProvider for RegistryTable {
         let empty = match self.content {
             Content::Models => models(&[]),
             Content::Metrics => metrics(&[]),
-            Content::Runs | Content::Predictions => runs(&[]),
+            Content::Runs => runs(&[]),
+            Content::Predictions => predictions(&[], &[]),
             Content::Sources => sources(&[]),
         };
         // The columns are ours: only their values come from outside.
@@ -107,10 +110,11 @@ pub(super) async fn rows(
                 _ => metrics(&versions)?,
             }
         }
-        Content::Runs | Content::Predictions => {
+        Content::Runs => runs(&registry.all_runs().await?)?,
+        Content::Predictions => {
             let mut all = registry.all_runs().await?;
-            all.retain(|run| matches!(content, Content::Runs) || run.kind == "predict");
-            runs(&all)?
+            all.retain(|run| run.kind == "predict");
+            predictions(&all, &registry.versions().await?)?
         }
         Content::Sources => sources(&registry.sources().await?)?,
     })
@@ -120,25 +124,32 @@ fn models(versions: &[ModelVersion]) -> Result<RecordBatch, EngineError> {
     let text = |of: &dyn Fn(&ModelVersion) -> String| -> ArrayRef {
         Arc::new(versions.iter().map(|v| Some(of(v))).collect::<StringArray>())
     };
-    let origin = |v: &ModelVersion| match &v.origin {
-        Origin::Query(query) => query.split_whitespace().collect::<Vec<_>>().join(" "),
-        Origin::Task(task) => format!("task {task}"),
-    };
     let defaults: BooleanArray = versions.iter().map(|v| Some(v.is_default)).collect();
     let numbers = Int64Array::from_iter_values(versions.iter().map(|v| v.version));
     let seeds = Int64Array::from_iter_values(versions.iter().map(|v| v.seed.cast_signed()));
-    Ok(RecordBatch::try_from_iter([
-        ("model", text(&|v| v.model.clone())),
-        ("version", Arc::new(numbers) as ArrayRef),
-        ("is_default", Arc::new(defaults)),
-        ("created_at", times(versions.iter().map(|v| Some(v.created_at)))),
-        ("trained_from", text(&origin)),
-        ("seed", Arc::new(seeds)),
-        ("schema_fingerprint", text(&|v| v.schema_fingerprint.clone())),
-        ("data_fingerprint", text(&|v| v.data_fingerprint.clone())),
-        ("plan", text(&|v| v.options.to_string())),
-        ("checksum", text(&|v| v.checksum.clone())),
+    let codes: StringArray = versions.iter().map(|v| v.code_version.as_deref()).collect();
+    Ok(RecordBatch::try_from_iter_with_nullable([
+        ("model", text(&|v| v.model.clone()), false),
+        ("version", Arc::new(numbers) as ArrayRef, false),
+        ("is_default", Arc::new(defaults), false),
+        ("created_at", times(versions.iter().map(|v| Some(v.created_at))), false),
+        ("trained_from", text(&trained_from), false),
+        ("data_until", times(versions.iter().map(|v| v.data_until)), true),
+        ("seed", Arc::new(seeds), false),
+        ("schema_fingerprint", text(&|v| v.schema_fingerprint.clone()), false),
+        ("data_fingerprint", text(&|v| v.data_fingerprint.clone()), false),
+        ("plan", text(&|v| v.options.to_string()), false),
+        ("code_version", Arc::new(codes), true),
+        ("checksum", text(&|v| v.checksum.clone()), false),
     ])?)
+}
+
+/// What a version was trained from, on one line.
+fn trained_from(version: &ModelVersion) -> String {
+    match &version.origin {
+        Origin::Query(query) => query.split_whitespace().collect::<Vec<_>>().join(" "),
+        Origin::Task(task) => format!("task {task}"),
+    }
 }
 
 /// A metric of one version: by whom, on which split, under which history.
@@ -193,12 +204,39 @@ fn metrics_of(version: &ModelVersion) -> Vec<Metric<'_>> {
 }
 
 fn runs(all: &[Run]) -> Result<RecordBatch, EngineError> {
+    Ok(RecordBatch::try_from_iter_with_nullable(run_columns(all))?)
+}
+
+/// Runs that predicted, with what was predicted; it is not known of versions that were dropped since.
+fn predictions(all: &[Run], versions: &[ModelVersion]) -> Result<RecordBatch, EngineError> {
+    let targets: BTreeMap<(&str, i64), String> =
+        versions.iter().map(|v| ((v.model.as_str(), v.version), target(v))).collect();
+    let target = |run: &Run| targets.get(&(run.model.as_str(), run.version?)).cloned();
+    let target: StringArray = all.iter().map(target).collect();
+    let mut columns = run_columns(all);
+    columns.push(("target", Arc::new(target), true));
+    Ok(RecordBatch::try_from_iter_with_nullable(columns)?)
+}
+
+/// What a version predicts: the target of its query, or where its labels come from.
+fn target(version: &ModelVersion) -> String {
+    let written = match &version.origin {
+        Origin::Query(text) => parse(text).ok().and_then(|query| query.target_text()),
+        Origin::Task(_) => None,
+    };
+    written.unwrap_or_else(|| trained_from(version))
+}
+
+/// A column of a table: its name, its values, and whether it may have NULLs.
+type Column = (&'static str, ArrayRef, bool);
+
+fn run_columns(all: &[Run]) -> Vec<Column> {
     let text = |of: &dyn Fn(&Run) -> Option<String>| -> ArrayRef {
         Arc::new(all.iter().map(of).collect::<StringArray>())
     };
     let ids = Int64Array::from_iter_values(all.iter().map(|r| r.run_id.0));
     let versions: Int64Array = all.iter().map(|r| r.version).collect();
-    Ok(RecordBatch::try_from_iter_with_nullable([
+    vec![
         ("run_id", Arc::new(ids) as ArrayRef, false),
         ("kind", text(&|r| Some(r.kind.clone())), false),
         ("model", text(&|r| Some(r.model.clone())), false),
@@ -207,7 +245,7 @@ fn runs(all: &[Run]) -> Result<RecordBatch, EngineError> {
         ("finished_at", times(all.iter().map(|r| r.finished_at)), true),
         ("status", text(&|r| Some(r.status.clone())), false),
         ("error", text(&|r| r.error.clone()), true),
-    ])?)
+    ]
 }
 
 fn sources(all: &[SourceRecord]) -> Result<RecordBatch, EngineError> {

@@ -11,7 +11,7 @@ use relcast_query::{BoundQuery, LabelPlan, Options, bind, bind_with, parse};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::stored::StoredModel;
-use crate::work::Question;
+use crate::work::{Question, refuse_result_columns};
 
 /// A predictive query with everything looked up.
 #[derive(Debug, Clone)]
@@ -68,6 +68,7 @@ impl Resolved {
         let schema = &engine.catalog.schema;
         let bound = bind(query, schema)?;
         let plan = LabelPlan::from_query(&bound, schema)?;
+        refuse_result_columns(&plan)?;
         plan.refuse_ignored(&query.options)?;
         Ok(Self {
             asked: Asked::Quick(quick_question(query)),

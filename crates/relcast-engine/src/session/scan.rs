@@ -37,7 +37,9 @@ use crate::error::EngineError;
 use crate::registry::now;
 use crate::runs::RunKind;
 use crate::stored::StoredModel;
-use crate::work::{EMBEDDING, Scorer, Scores, Shown, prediction_column, prediction_fields};
+use crate::work::{
+    EMBEDDING, Scorer, Scores, Shown, prediction_column, prediction_fields, staleness,
+};
 
 /// Entities scored at once: whoever wants few rows waits for no more.
 const CHUNK: usize = 4096;
@@ -48,6 +50,8 @@ pub(super) struct PredictionScan {
     engine: Arc<Engine>,
     watcher: Arc<dyn Watcher>,
     resolved: Resolved,
+    /// Whether the rows are written, and the run goes on record, whatever columns of them are kept.
+    recorded: bool,
     /// Conditions over the key's columns.
     filters: Vec<Arc<dyn PhysicalExpr>>,
     limit: Option<usize>,
@@ -58,6 +62,7 @@ pub(super) struct PredictionScan {
 
 impl PredictionScan {
     pub(super) fn new(
+        engine: Arc<Engine>,
         prediction: &Prediction,
         projection: Option<&Vec<usize>>,
         filters: Vec<Arc<dyn PhysicalExpr>>,
@@ -74,9 +79,10 @@ impl PredictionScan {
             Boundedness::Bounded,
         );
         Ok(Self {
-            engine: prediction.engine.clone(),
+            engine,
             watcher: prediction.watcher.clone(),
             resolved: prediction.resolved.clone(),
+            recorded: prediction.is_written(),
             filters,
             limit,
             schema,
@@ -97,7 +103,7 @@ impl PredictionScan {
                     .await?
             }
         };
-        if !self.wants("run_id") {
+        if !self.recorded {
             return self.send_all(&model, 0, &figures, &output).await.map_err(Into::into);
         }
         let registry = self.engine.registry.clone();
@@ -125,8 +131,12 @@ impl PredictionScan {
         }
         let newest = self.engine.newest_time(model).await?;
         let started = Instant::now();
-        let seeds = self.seeds(self.resolved.plan.as_of.unwrap_or(newest)).await?;
+        let default = self.engine.default_cutoff(model).await?;
+        let seeds = self.seeds(self.resolved.plan.as_of.unwrap_or(default)).await?;
         figures.finding.add_elapsed(started);
+        if let Some(cutoff) = last_time_of(&seeds) {
+            staleness(model, newest, cutoff).iter().for_each(|told| self.watcher.notice(told));
+        }
         let mut left = self.limit.unwrap_or(usize::MAX).min(seeds.num_rows());
         let mut start = 0;
         while left > 0 {
@@ -283,6 +293,11 @@ fn chunk_at_one_cutoff(seeds: &RecordBatch, start: usize, most: usize) -> Record
 fn time_of(chunk: &RecordBatch) -> i64 {
     let times = chunk.column(0).as_primitive::<TimestampMicrosecondType>();
     times.values().first().copied().unwrap_or_default()
+}
+
+fn last_time_of(seeds: &RecordBatch) -> Option<i64> {
+    let times = seeds.column(0).as_primitive::<TimestampMicrosecondType>();
+    times.values().iter().max().copied()
 }
 
 /// What EXPLAIN ANALYZE shows of a scan.

@@ -101,6 +101,14 @@ impl SourceKind {
         }
     }
 
+    /// The file or folder that it is.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Folder(path) | Self::Sqlite(path) => Some(path),
+            Self::Postgres { .. } => None,
+        }
+    }
+
     /// What goes on record; no password does.
     pub(super) fn options(&self) -> BTreeMap<String, String> {
         let options = match self {

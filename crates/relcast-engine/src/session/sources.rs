@@ -133,6 +133,9 @@ impl Session {
         let kind = SourceKind::written(kind, options)?;
         self.check_name(name)?;
         let registry = &self.engine.registry;
+        if let Some(path) = kind.path() {
+            self.check_place(path)?;
+        }
         let (kind_name, options) = (kind.name(), kind.options());
         let (has_password, is_shared) = (kind.has_password(), kind.is_shared());
         let source = kind.open(&name.text);

@@ -1,15 +1,13 @@
 //! SQL statements, with predictive queries as relations in them.
 
+use std::any::Any;
 use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{DataFusionError, TableReference};
-use datafusion::datasource::listing::ListingTableUrl;
-use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::{
-    DdlStatement, LogicalPlan, LogicalPlanBuilder, Statement, TableType, WriteOp,
-};
+use datafusion::common::{Column, DataFusionError, SchemaError, TableReference};
+use datafusion::datasource::{provider_as_source, source_as_provider};
+use datafusion::logical_expr::{DdlStatement, LogicalPlan, LogicalPlanBuilder, Statement, WriteOp};
 use datafusion::prelude::DataFrame;
 use datafusion::sql::parser::{DFParserBuilder, Statement as ParsedStatement};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
@@ -19,8 +17,9 @@ use relcast_query::{Place, PredictiveQuery};
 use super::planner::PredictionPlanner;
 use super::prediction::Prediction;
 use super::resolve::Resolved;
-use super::{Access, Answer, Session};
+use super::{Access, Answer, Session, copy, parameters};
 use crate::error::EngineError;
+use crate::outside::check_outside_home;
 
 /// Nesting that the SQL parser follows.
 const DEEPEST: usize = 200;
@@ -30,13 +29,15 @@ impl Session {
         if let Some(query) = sql.prediction_alone() {
             return self.predict_alone(query).await;
         }
-        let plan = self.plan(sql).await?;
+        let plan = parameters::with_values(self.plan(sql).await?, &sql.values)?;
         if access == Access::Read {
             refuse_changes(&plan)?;
         }
         self.check_copies(&plan)?;
-        if let LogicalPlan::Ddl(ddl) = &plan {
-            self.check_definition(ddl).await?;
+        match &plan {
+            LogicalPlan::Ddl(ddl) => check_definition(ddl)?,
+            LogicalPlan::Statement(statement) => self.reach.check_setting(statement)?,
+            _ => {}
         }
         let answer = match plan {
             LogicalPlan::Ddl(DdlStatement::CreateMemoryTable(create)) => {
@@ -49,6 +50,7 @@ impl Session {
             LogicalPlan::Dml(dml) => {
                 return Err(EngineError::ReadOnly { table: dml.table_name.table().to_owned() });
             }
+            LogicalPlan::Copy(copy) => return self.copy_to(&copy).await,
             plan => {
                 let tag = tag_of(&plan);
                 let silent = matches!(plan, LogicalPlan::Ddl(_) | LogicalPlan::Statement(_));
@@ -71,73 +73,48 @@ impl Session {
     /// it, so no rule of DataFusion's needs to look at it.
     async fn predict_alone(&self, query: &PredictiveQuery) -> Result<Answer, EngineError> {
         let resolved = Resolved::new(&self.engine, query).await?;
-        let (engine, watcher) = (self.engine.clone(), self.watcher.clone());
-        let prediction = Arc::new(Prediction::new(engine, watcher, resolved, false)?);
+        let watcher = self.watcher.clone();
+        let prediction = Arc::new(Prediction::new(&self.engine, watcher, resolved, false)?);
         let source = provider_as_source(prediction);
         let plan = LogicalPlanBuilder::scan("prediction", source, None)?.build()?;
         let rows = DataFrame::new(self.without_rules.clone(), plan);
         Ok(Answer { tag: "SELECT".to_owned(), rows: Some(rows) })
     }
 
-    /// The logical plan of SQL; each predictive query is a scan in it.
+    /// The logical plan of SQL; each predictive query is a scan in it. Parameters stay parameters.
     pub(crate) async fn plan(&self, sql: &Sql) -> Result<LogicalPlan, EngineError> {
+        self.plan_within(sql, &[]).await
+    }
+
+    /// The same of what the views `within` read, one for the other.
+    pub(super) async fn plan_within(
+        &self,
+        sql: &Sql,
+        within: &[String],
+    ) -> Result<LogicalPlan, EngineError> {
         let written = is_written(&sql.tokens);
         let mut predictions = Vec::with_capacity(sql.predictions.len());
         for query in &sql.predictions {
             let resolved = Resolved::new(&self.engine, query).await?;
-            let (engine, watcher) = (self.engine.clone(), self.watcher.clone());
-            predictions.push(Arc::new(Prediction::new(engine, watcher, resolved, written)?));
+            let watcher = self.watcher.clone();
+            predictions.push(Arc::new(Prediction::new(&self.engine, watcher, resolved, written)?));
         }
         let foreign = self.dialect.as_ref().filter(|_| predictions.is_empty());
         let statement = match foreign.and_then(|dialect| dialect.parse(&sql.tokens)) {
             Some(statement) => ParsedStatement::Statement(Box::new(statement)),
             None => parse(&sql.tokens)?,
         };
-        let mut state = self.context.state();
+        copy::check(&statement)?;
+        let mut state = self.state_for(&statement, predictions.len(), within).await?;
         state.register_relation_planner(Arc::new(PredictionPlanner { predictions }))?;
-        let plan = state
+        state
             .statement_to_plan(statement)
             .await
-            .map_err(|error| self.with_place(error, &sql.tokens))?;
-        if sql.values.is_empty() || plan.get_parameter_names()?.is_empty() {
-            return Ok(plan);
-        }
-        Ok(plan.with_param_values(sql.values.clone())?)
+            .map_err(|error| self.with_place(error, &sql.tokens))
     }
 
-    /// Refuses to define what is no table or view of the session's own: the catalog is the source's.
-    async fn check_definition(&self, ddl: &DdlStatement) -> Result<(), EngineError> {
-        let view = match ddl {
-            DdlStatement::CreateMemoryTable(_) | DdlStatement::DropTable(_) => return Ok(()),
-            DdlStatement::CreateView(create) => &create.name,
-            DdlStatement::DropView(drop) => &drop.name,
-            other => {
-                let hint = "CREATE TABLE … AS, CREATE VIEW and CREATE SOURCE bring tables";
-                return Err(EngineError::Sql {
-                    at: None,
-                    message: format!("{} is no statement of relcast", words(other.name())),
-                    hint: Some(hint.to_owned()),
-                });
-            }
-        };
-        match self.table_type(view).await? {
-            None | Some(TableType::View) => Ok(()),
-            Some(_) => Err(EngineError::TableExists { table: view.table().to_owned() }),
-        }
-    }
-
-    async fn table_type(&self, name: &TableReference) -> Result<Option<TableType>, EngineError> {
-        let state = self.context.state();
-        let names = &state.config_options().catalog;
-        let name = name.clone().resolve(&names.default_catalog, &names.default_schema);
-        let catalog = self.context.catalog(&name.catalog);
-        match catalog.and_then(|catalog| catalog.schema(&name.schema)) {
-            Some(schema) => Ok(schema.table_type(&name.table).await?),
-            None => Ok(None),
-        }
-    }
-
-    /// Refuses a COPY into the files that the tables are read from.
+    /// Refuses a COPY into the files that the tables are read from, or out of reach, and one that
+    /// would run beneath another statement.
     fn check_copies(&self, plan: &LogicalPlan) -> Result<(), EngineError> {
         let mut written = Vec::new();
         plan.apply(|node| {
@@ -146,18 +123,37 @@ impl Session {
             }
             Ok(TreeNodeRecursion::Continue)
         })?;
-        for url in written {
-            let url = ListingTableUrl::parse(url)?;
-            let path: &str = url.prefix().as_ref();
-            if url.scheme() == "file" {
-                self.engine.database.check_path_apart(&Path::new("/").join(path))?;
+        for place in &written {
+            if !copy::is_file(place) {
+                self.reach.check_place(place)?;
             }
+            let path = copy::file_of(place)?;
+            self.engine.database.check_path_apart(&path)?;
+            self.check_place(&path)?;
+        }
+        if !written.is_empty() && matches!(plan, LogicalPlan::Analyze(_)) {
+            return Err(EngineError::Sql {
+                at: None,
+                message: "EXPLAIN ANALYZE would run the COPY".to_owned(),
+                hint: Some("EXPLAIN ANALYZE its query alone".to_owned()),
+            });
         }
         Ok(())
     }
 
+    /// Refuses a file or folder that statements of this session may not name.
+    pub(super) fn check_place(&self, path: &Path) -> Result<(), EngineError> {
+        self.reach.check_path(path)?;
+        check_outside_home(self.engine.registry.home().path(), path)
+    }
+
     /// An error of planning with the place of the name that it is about.
     fn with_place(&self, error: DataFusionError, tokens: &[TokenWithSpan]) -> EngineError {
+        if let DataFusionError::SchemaError(wrong, _) = error.find_root()
+            && let SchemaError::FieldNotFound { field, valid_fields } = wrong.as_ref()
+        {
+            return no_column(field, valid_fields, tokens);
+        }
         let span = error.diagnostic().and_then(|d| d.span);
         let at = span.map(|s| Place { line: s.start.line, column: s.start.column });
         let missing = missing_table(&error);
@@ -175,7 +171,9 @@ impl Session {
         }
     }
 
-    fn table_names(&self) -> Vec<String> {
+    /// The names of all tables and views, those of attached sources among them.
+    #[must_use]
+    pub fn table_names(&self) -> Vec<String> {
         let catalogs = self.context.catalog_names().into_iter();
         let catalogs = catalogs.filter_map(|name| self.context.catalog(&name));
         let schemas = catalogs.flat_map(|catalog| {
@@ -204,16 +202,34 @@ fn parse(tokens: &[TokenWithSpan]) -> Result<ParsedStatement, EngineError> {
     }
 }
 
+/// Refuses to define what is no table: the catalog is the source's, and views are statements of ours.
+fn check_definition(ddl: &DdlStatement) -> Result<(), EngineError> {
+    let what = match ddl {
+        DdlStatement::CreateMemoryTable(_) | DdlStatement::DropTable(_) => return Ok(()),
+        DdlStatement::CreateView(_) => "CREATE TEMPORARY VIEW".to_owned(),
+        other => words(other.name()),
+    };
+    let hint = "CREATE TABLE … AS, CREATE VIEW and CREATE SOURCE bring tables";
+    Err(EngineError::Sql {
+        at: None,
+        message: format!("{what} is no statement of relcast"),
+        hint: Some(hint.to_owned()),
+    })
+}
+
 /// Refuses a plan that changes anything, at whatever depth.
 fn refuse_changes(plan: &LogicalPlan) -> Result<(), EngineError> {
     let mut changes = false;
     plan.apply_with_subqueries(|node| {
         changes |= match node {
             LogicalPlan::Ddl(_) | LogicalPlan::Dml(_) | LogicalPlan::Copy(_) => true,
-            // What all sessions share.
-            LogicalPlan::Statement(Statement::SetVariable(set)) => {
-                set.variable.to_ascii_lowercase().starts_with("datafusion.runtime")
-            }
+            // A predictive query in a view, maybe.
+            LogicalPlan::TableScan(scan) => source_as_provider(&scan.source).is_ok_and(|table| {
+                let prediction = (table.as_ref() as &dyn Any).downcast_ref::<Prediction>();
+                prediction.is_some_and(Prediction::trains)
+            }),
+            // How statements are run, which is not for readers to say.
+            LogicalPlan::Statement(Statement::SetVariable(_) | Statement::ResetVariable(_)) => true,
             _ => false,
         };
         Ok(TreeNodeRecursion::Continue)
@@ -239,11 +255,30 @@ fn is_written(tokens: &[TokenWithSpan]) -> bool {
         Token::Word(word) => Some(word.value.to_ascii_uppercase()),
         _ => None,
     });
-    let creates_view = tokens
-        .iter()
-        .take(5)
-        .any(|t| matches!(&t.token, Token::Word(word) if word.value.eq_ignore_ascii_case("VIEW")));
-    matches!(first.as_deref(), Some("CREATE" | "INSERT" | "COPY")) && !creates_view
+    matches!(first.as_deref(), Some("CREATE" | "INSERT" | "COPY"))
+}
+
+/// That there is no column `missing` among `there`, with its place among the tokens.
+fn no_column(missing: &Column, there: &[Column], tokens: &[TokenWithSpan]) -> EngineError {
+    let table = missing.relation.as_ref().map(TableReference::table);
+    let is = |token: &Token, name: &str| matches!(token, Token::Word(w) if w.value == name);
+    let stands = |at: &usize| {
+        let after_dot = *at > 1 && tokens[at - 1].token == Token::Period;
+        let of_table = |table| after_dot && is(&tokens[at - 2].token, table);
+        is(&tokens[*at].token, &missing.name) && table.map_or(!after_dot, of_table)
+    };
+    let start = (0..tokens.len()).find(stands).map(|at| tokens[at].span.start);
+    let of_table = |column: &&Column| {
+        table.is_none() || column.relation.as_ref().map(TableReference::table) == table
+    };
+    let names = there.iter().filter(of_table).map(|column| column.name.as_str());
+    let nearest = relcast_catalog::nearest(&missing.name, names);
+    let table = table.map(|table| format!(" in \"{table}\"")).unwrap_or_default();
+    EngineError::Sql {
+        at: start.map(|l| Place { line: l.line, column: l.column }),
+        message: format!("no column \"{}\"{table}", missing.name),
+        hint: nearest.map(|name| format!("did you mean \"{name}\"?")),
+    }
 }
 
 /// The name in DataFusion's words that a table is missing.
@@ -256,8 +291,8 @@ fn missing_table(error: &DataFusionError) -> Option<String> {
 fn tag_of(plan: &LogicalPlan) -> String {
     match plan {
         LogicalPlan::Ddl(ddl) => words(ddl.name()),
-        LogicalPlan::Copy(_) => "COPY".to_owned(),
         LogicalPlan::Statement(Statement::SetVariable(_)) => "SET".to_owned(),
+        LogicalPlan::Statement(Statement::ResetVariable(_)) => "RESET".to_owned(),
         LogicalPlan::Statement(statement) => words(statement.name()),
         LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) => "EXPLAIN".to_owned(),
         _ => "SELECT".to_owned(),

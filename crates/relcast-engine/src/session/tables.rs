@@ -10,9 +10,10 @@ use datafusion::common::TableReference;
 use datafusion::logical_expr::dml::InsertOp;
 use datafusion::logical_expr::{CreateMemoryTable, DmlStatement, DropTable, LogicalPlan, WriteOp};
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
-use relcast_connect::{Database, Target};
+use relcast_connect::{Database, FileWriter, Target};
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::copy::filled;
 use super::{Answer, Session};
 use crate::error::EngineError;
 use crate::home::Home;
@@ -40,11 +41,15 @@ pub(super) async fn open(home: &Home, database: &Database) -> Result<(), EngineE
 }
 
 /// The folder of the tables that were created over `database`.
-fn folder(home: &Home, database: &Database) -> PathBuf {
+pub(super) fn folder(home: &Home, database: &Database) -> PathBuf {
+    home.tables().join(place_of(database))
+}
+
+/// A name for where `database` lies, whatever it holds.
+pub(super) fn place_of(database: &Database) -> String {
     let place = database.directory.canonicalize();
     let place = place.unwrap_or_else(|_| database.directory.clone());
-    let name = format!("{:016x}", xxh3_64(place.as_os_str().as_encoded_bytes()));
-    home.tables().join(name)
+    format!("{:016x}", xxh3_64(place.as_os_str().as_encoded_bytes()))
 }
 
 async fn register(context: &SessionContext, name: &str, path: &Path) -> Result<(), EngineError> {
@@ -67,30 +72,39 @@ impl Session {
         create: CreateMemoryTable,
     ) -> Result<Answer, EngineError> {
         let name = self.own_name(&create.name)?;
-        if !self.may_create(&name, &create)? {
+        if !self.may_create(&name, &create).await? {
             return Ok(Answer::done("CREATE TABLE"));
         }
-        let batches = self.computed(create.input.as_ref().clone()).await?;
+        // Beside its place until it is finished; until then it is nobody's.
+        let _writing = self.writing().await?;
+        let path = self.file(&name);
+        let rows = self.stream(create.input.as_ref().clone()).await?;
+        let file = filled(FileWriter::parquet(&path, rows.schema())?, rows).await?;
         let _alone = self.lock_table(&name).await?;
         // Somebody else may have created it while the rows were computed.
-        if !self.may_create(&name, &create)? {
+        if !self.may_create(&name, &create).await? {
             return Ok(Answer::done("CREATE TABLE"));
         }
-        let path = self.file(&name);
         let is_new = !path.exists();
-        self.write(&path, &batches).await?;
+        let count = file.finish()?;
         if let Err(error) = register(&self.context, &name, &path).await {
             if is_new {
                 std::fs::remove_file(&path).map_err(EngineError::file("remove", &path))?;
             }
             return Err(error);
         }
-        Ok(Answer::done(&format!("SELECT {}", row_count(&batches))))
+        Ok(Answer::done(&format!("SELECT {count}")))
     }
 
     /// Whether the table is to be created: it is not there, or is to be replaced.
-    fn may_create(&self, name: &str, create: &CreateMemoryTable) -> Result<bool, EngineError> {
+    async fn may_create(
+        &self,
+        name: &str,
+        create: &CreateMemoryTable,
+    ) -> Result<bool, EngineError> {
         if !self.context.table_exist(TableReference::bare(name))? {
+            // Another process may have made a view of that name.
+            self.check_no_view(name).await?;
             return Ok(true);
         }
         if create.if_not_exists {
@@ -105,7 +119,7 @@ impl Session {
 
     /// `INSERT INTO t …`
     pub(super) async fn insert(&self, insert: DmlStatement) -> Result<Answer, EngineError> {
-        let name = self.created_name(&insert.table_name)?;
+        let name = self.changed_name(&insert.table_name).await?;
         let inserted = self.computed(insert.input.as_ref().clone()).await?;
         let rows = row_count(&inserted);
         let _alone = self.lock_table(&name).await?;
@@ -125,8 +139,8 @@ impl Session {
 
     /// `DROP TABLE t`: one that was created here, never one of the database.
     pub(super) async fn drop_table(&self, drop: &DropTable) -> Result<Answer, EngineError> {
-        let name = match self.created_name(&drop.name) {
-            Err(EngineError::ReadOnly { .. }) if !self.is_table(&drop.name) => {
+        let name = match self.changed_name(&drop.name).await {
+            Err(EngineError::ReadOnly { .. }) if !self.is_there(&drop.name) => {
                 if drop.if_exists {
                     return Ok(Answer::done("DROP TABLE"));
                 }
@@ -140,11 +154,12 @@ impl Session {
         if path.exists() {
             std::fs::remove_file(&path).map_err(EngineError::file("remove", &path))?;
         }
-        self.context.deregister_table(TableReference::bare(name))?;
+        self.context.deregister_table(TableReference::bare(name.as_str()))?;
+        self.tell_dependants(&name).await?;
         Ok(Answer::done("DROP TABLE"))
     }
 
-    fn is_table(&self, table: &TableReference) -> bool {
+    fn is_there(&self, table: &TableReference) -> bool {
         self.context.table_exist(table.clone()).is_ok_and(|there| there)
     }
 
@@ -161,11 +176,17 @@ impl Session {
 
     /// Puts the rows in the file's place, whole or not at all.
     async fn write(&self, path: &Path, batches: &[RecordBatch]) -> Result<(), EngineError> {
-        let folder = self.folder();
-        std::fs::create_dir_all(&folder).map_err(EngineError::file("create", &folder))?;
-        let _writing = self.engine.registry.home().writing_tables().await?;
+        let _writing = self.writing().await?;
         relcast_connect::write(&Target::Parquet(path.to_owned()), batches).await?;
         Ok(())
+    }
+
+    /// The folder of the tables is there, and until this is dropped, nobody takes for left behind what
+    /// is being written in it.
+    async fn writing(&self) -> Result<File, EngineError> {
+        let folder = self.folder();
+        std::fs::create_dir_all(&folder).map_err(EngineError::file("create", &folder))?;
+        self.engine.registry.home().writing_tables().await
     }
 
     /// Until it is dropped, nobody else writes the table.
@@ -191,6 +212,15 @@ impl Session {
         }
     }
 
+    /// The same for a statement that changes the table, which is not for views.
+    async fn changed_name(&self, table: &TableReference) -> Result<String, EngineError> {
+        let name = self.created_name(table);
+        if name.is_err() {
+            self.check_no_view(table.table()).await?;
+        }
+        name
+    }
+
     fn file(&self, name: &str) -> PathBuf {
         self.folder().join(format!("{name}.parquet"))
     }
@@ -200,7 +230,7 @@ impl Session {
     }
 
     /// The name of a table of the session's own schema; it is also the name of a file.
-    fn own_name(&self, table: &TableReference) -> Result<String, EngineError> {
+    pub(super) fn own_name(&self, table: &TableReference) -> Result<String, EngineError> {
         let name = table.table().to_owned();
         let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | ' ');
         let fits = !name.is_empty() && name.len() <= 200 && name.chars().all(plain);

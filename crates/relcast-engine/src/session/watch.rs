@@ -4,7 +4,6 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use relcast_train::fit::{EpochReport, Progress};
-use tokio_util::sync::CancellationToken;
 
 /// Is told what a person should know while a statement runs.
 pub trait Watcher: Send + Sync {
@@ -24,7 +23,7 @@ pub struct LogWatcher;
 
 impl Watcher for LogWatcher {
     fn notice(&self, text: &str) {
-        tracing::info!("{text}");
+        tracing::info!("{}", relcast_connect::redacted(text));
     }
 
     fn step(&self, _: usize, _: usize, _: usize, _: f64) {}
@@ -34,29 +33,26 @@ impl Watcher for LogWatcher {
     }
 }
 
-/// Tells a watcher of a fit, and stops the fit once `stop` is cancelled.
-pub(super) struct Watch {
-    pub(super) watcher: Arc<dyn Watcher>,
-    pub(super) stop: CancellationToken,
-}
+/// Tells a watcher of a fit.
+pub(super) struct Watch(pub(super) Arc<dyn Watcher>);
 
 impl Progress for Watch {
     fn step(&mut self, epoch: usize, done: usize, total: usize, loss: f64) -> ControlFlow<()> {
-        self.watcher.step(epoch, done, total, loss);
-        if self.stop.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        self.0.step(epoch, done, total, loss);
+        ControlFlow::Continue(())
     }
 
     fn epoch(&mut self, report: &EpochReport) {
-        self.watcher.epoch(report);
+        self.0.epoch(report);
     }
 
     fn notice(&mut self, text: &str) {
-        self.watcher.notice(text);
+        self.0.notice(text);
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.watcher.trained();
+        self.0.trained();
     }
 }

@@ -84,6 +84,7 @@ pub(super) fn notes(prepared: &Prepared) -> Vec<String> {
     ]
     .into_iter()
     .flatten()
+    .chain(prepared.doubts.iter().cloned())
     .collect()
 }
 
@@ -96,27 +97,14 @@ fn task_type(model: &ModelPlan) -> &'static str {
     }
 }
 
-/// Evaluates a stored model afresh on `database`.
+/// Evaluates a stored model afresh on `database`: on the `split` and under the `history` that are
+/// named, else on all of them. Nothing later than `as_of` is read, where it is given: splits without
+/// a label that had closed by then have no figures.
 ///
 /// # Errors
-/// If the schema changed since training, or a stage fails.
+/// If the schema changed since training, no label to judge by had closed by `as_of`, it was stopped,
+/// or a stage fails.
 pub async fn evaluate(
-    registry: &Registry,
-    database: &Database,
-    catalog: &Catalog,
-    stored: &StoredModel,
-    split: Option<SplitName>,
-    history: Option<History>,
-) -> Result<EvaluationReport, EngineError> {
-    evaluate_as_of(registry, database, catalog, stored, split, history, None).await
-}
-
-/// The same with nothing later than `as_of`, where it is given: splits without a label that had
-/// closed by then have no figures.
-///
-/// # Errors
-/// As [`evaluate`], and if no label to judge by had closed.
-pub async fn evaluate_as_of(
     registry: &Registry,
     database: &Database,
     catalog: &Catalog,

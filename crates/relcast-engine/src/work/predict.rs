@@ -15,9 +15,11 @@ use relcast_train::dataset::examples;
 use relcast_train::evaluate::{SplitName, visible_end};
 
 use super::columns::{Scores, Shown, prediction_column, prediction_fields};
+use super::prepare::staleness;
 use super::scorer::Scorer;
 use crate::error::EngineError;
 use crate::home::Home;
+use crate::outside::check_outside_home;
 use crate::registry::{Registry, now};
 use crate::runs::{RunId, RunKind};
 use crate::stored::StoredModel;
@@ -37,7 +39,7 @@ pub enum PredictAt {
 ///
 /// # Errors
 /// As [`predict`], for an option that is none of predictions or would do nothing, and if a target
-/// cannot be written or would be a table of the source.
+/// cannot be written, would be a table of the source or lies in the home folder.
 pub async fn predict_into(
     registry: &Registry,
     database: &Database,
@@ -49,6 +51,8 @@ pub async fn predict_into(
 ) -> Result<RecordBatch, EngineError> {
     targets.iter().try_for_each(relcast_connect::check_target)?;
     targets.iter().try_for_each(|target| database.check_apart(target))?;
+    let home = registry.home().path();
+    targets.iter().try_for_each(|target| check_outside_home(home, target.path()))?;
     let plan = stored.plan_with(written)?;
     let band = stored.band(&plan.options, written)?;
     let work = async |run| {
@@ -95,15 +99,18 @@ async fn predict_stored(
     asked: Asked<'_>,
 ) -> Result<RecordBatch, EngineError> {
     let moment = match at {
-        PredictAt::Moment(moment) => moment,
+        PredictAt::Moment(Some(moment)) => Some(moment),
+        PredictAt::Moment(None) => Some(stored.default_cutoff(database).await?),
         PredictAt::Split(..) => None,
     };
     let scorer = Scorer::open(home, database, &catalog.schema, stored.clone(), moment).await?;
     let prepared = &scorer.prepared;
     let embedded = asked.plan.options.embedding;
     match at {
-        PredictAt::Moment(moment) => {
-            let cutoff = moment.unwrap_or(prepared.cutoffs.data_end);
+        PredictAt::Moment(_) => {
+            let newest = prepared.cutoffs.data_end;
+            let cutoff = moment.unwrap_or(newest);
+            staleness(stored, newest, cutoff).iter().for_each(|told| tracing::warn!("{told}"));
             let keys = asked.plan.entities(&database.context, cutoff).await?;
             let scores = scorer.scores(keys.columns(), cutoff, embedded)?;
             table(&scorer, asked, &keys, &vec![cutoff; keys.num_rows()], scores)

@@ -10,6 +10,7 @@ use relcast_catalog::{Catalog, Schema, TaskManifest, format_time};
 use relcast_connect::Database;
 use relcast_graph::TemporalGraph;
 use relcast_query::{Cutoffs, DateKnown, LabelPlan, LabelSelect, OnError, Options, bind_with};
+use relcast_train::TrainError;
 use relcast_train::dataset::{
     LabelSplits, cutoff_column, examples, finite_labels, normalised_weights, open_graph, task_of,
     with_label_history,
@@ -19,6 +20,7 @@ use relcast_train::examples::Task;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::strays::strays;
 use crate::error::EngineError;
 use crate::home::Home;
 use crate::registry::Origin;
@@ -41,6 +43,24 @@ const RESULT_COLUMNS: [&str; 13] = [
     "predicted_at",
     "data_until",
 ];
+
+/// Those that a prediction has besides where FOR names keys; no label stands beside them.
+const NAMED_COLUMNS: [&str; 2] = ["eligible", "reason"];
+
+/// Refuses a key or a label that would share its name with a column of predictions.
+///
+/// # Errors
+/// [`EngineError::ResultColumn`].
+pub(crate) fn refuse_result_columns(plan: &LabelPlan) -> Result<(), EngineError> {
+    let is = |name: &str, columns: &[&str]| columns.iter().any(|c| c.eq_ignore_ascii_case(name));
+    let taken = |name: &&String| is(name, &RESULT_COLUMNS);
+    let taken_key = |name: &&String| taken(name) || is(name, &NAMED_COLUMNS);
+    let key = plan.entity_columns.iter().find(taken_key);
+    match key.or_else(|| Some(&plan.label_column).filter(taken)) {
+        Some(name) => Err(EngineError::ResultColumn { name: name.clone() }),
+        None => Ok(()),
+    }
+}
 
 /// What is to be predicted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,10 +95,7 @@ impl Question {
         set: &[(String, String)],
     ) -> Result<LabelPlan, EngineError> {
         let plan = self.unchecked_plan(schema, set)?;
-        let taken = |name: &&String| RESULT_COLUMNS.iter().any(|c| c.eq_ignore_ascii_case(name));
-        if let Some(name) = plan.entity_columns.iter().chain([&plan.label_column]).find(taken) {
-            return Err(EngineError::ResultColumn { name: name.clone() });
-        }
+        refuse_result_columns(&plan)?;
         Ok(plan)
     }
 
@@ -165,6 +182,8 @@ pub struct Prepared {
     pub label_hash: Option<String>,
     /// Which label rows are left out, if any, since the options say so.
     pub left_out: Option<String>,
+    /// What a person should look at before the model is trusted; told in training alone.
+    pub doubts: Vec<String>,
 }
 
 impl Prepared {
@@ -193,6 +212,9 @@ impl Prepared {
         let schema = &question.schema_of_inputs(schema)?;
         let plan = question.plan(schema, set)?;
         let (splits, left_out) = label_splits(&database.context, &plan, &cutoffs).await?;
+        if splits.train.num_rows() == 0 {
+            refuse_null_labels(&database.context, &plan, &cutoffs).await?;
+        }
         splits.check_finite()?;
         let task = task_of(&plan.task_type, &splits.train)?;
         let known_until = cutoffs.data_end;
@@ -201,6 +223,12 @@ impl Prepared {
             Self::build(home, database, schema, plan, cutoffs, splits, task, known_until).await?;
         prepared.examples.train.weights = weights.unwrap_or_default();
         prepared.left_out = left_out;
+        prepared.doubts = catalog.time_doubts(prepared.plan.entity);
+        let unread = database.left_out.iter();
+        prepared.doubts.extend(unread.map(|(name, what)| format!("{name} is not read: {what}")));
+        if prepared.plan.as_of.is_none() {
+            prepared.doubts.extend(strays(database, &catalog.schema, known_until).await?);
+        }
         Ok(prepared)
     }
 
@@ -257,11 +285,7 @@ impl Prepared {
         }
         let (splits, _) = label_splits(&database.context, &plan, &cutoffs).await?;
         let known_until = match cutoff {
-            Some(at) => {
-                let until = known_until(&database.context, &plan, &cutoffs, at).await?;
-                tell_staleness(&cutoffs, at, until);
-                until
-            }
+            Some(at) => known_until(&database.context, &plan, &cutoffs, at).await?,
             None => cutoffs.data_end,
         };
         let task = stored.plan.fit.task.clone();
@@ -321,6 +345,7 @@ impl Prepared {
             known_until,
             label_hash,
             left_out: None,
+            doubts: Vec::new(),
         })
     }
 
@@ -352,6 +377,26 @@ async fn label_splits(
     Ok((splits, left_out))
 }
 
+/// Refuses labels that are NULL for all entities at the last training cutoff, if there are any
+/// entities.
+async fn refuse_null_labels(
+    ctx: &SessionContext,
+    plan: &LabelPlan,
+    cutoffs: &Cutoffs,
+) -> Result<(), EngineError> {
+    let Some(last) = cutoffs.train.last() else { return Ok(()) };
+    let count = plan.entities(ctx, *last).await?.num_rows();
+    if count == 0 {
+        return Ok(());
+    }
+    Err(TrainError::Labels(format!(
+        "there is no label row to learn from: {count} entities take part at the last training cutoff {}, but their labels are NULL there and at all before it: \
+         no row lies in their windows, what the target reads is NULL in all of them, or ASSUMING leaves them out",
+        format_time(*last)
+    ))
+    .into())
+}
+
 /// Until when the world is known to someone who predicts at `cutoff`: at least until then, unless
 /// the newest time up to the cutoff lies more than a horizon before it and the data are stale.
 ///
@@ -380,21 +425,31 @@ pub(crate) fn closed_until(plan: &LabelPlan, cutoffs: &Cutoffs, until: i64) -> i
     last.unwrap_or(i64::MIN).max(cutoffs.test_timestamp)
 }
 
-/// Says how far before a cutoff the data end.
-fn tell_staleness(cutoffs: &Cutoffs, cutoff: i64, until: i64) {
-    if cutoffs.data_end >= cutoff {
-        return;
+/// What should be known before `model` is believed at `cutoff` over data that end at `newest`: how far
+/// before it they end, and whether the model learnt from far older ones.
+pub(crate) fn staleness(model: &StoredModel, newest: i64, cutoff: i64) -> Vec<String> {
+    let Cutoffs { horizon, data_end, .. } = model.cutoffs;
+    let mut told = Vec::new();
+    if newest < cutoff {
+        let days = (cutoff - newest) as f64 / 86_400e6;
+        let (at, end) = (format_time(cutoff), format_time(newest));
+        told.push(match horizon.after(newest) < cutoff {
+            true => format!(
+                "the data are stale: they end on {end}, {days:.1} days before the cutoff {at}, more than the horizon {horizon}; predictions see the world as of {end}"
+            ),
+            false => format!("the data end on {end}, {days:.1} days before the cutoff {at}"),
+        });
     }
-    let days = (cutoff - cutoffs.data_end) as f64 / 86_400e6;
-    let (at, end) = (format_time(cutoff), format_time(cutoffs.data_end));
-    if until < cutoff {
-        tracing::warn!(
-            "the data are stale: they end on {end}, {days:.1} days before the cutoff {at}, more than the horizon {}; predictions see the world as of {end}",
-            cutoffs.horizon
-        );
-    } else {
-        tracing::warn!("the data end on {end}, {days:.1} days before the cutoff {at}");
+    let seen = newest.min(cutoff);
+    if horizon.after(data_end) < seen {
+        told.push(format!(
+            "model \"{}\" is stale: it learnt from data until {}, more than the horizon {horizon} before {}; REFRESH MODEL trains it anew",
+            model.name,
+            format_time(data_end),
+            format_time(seen)
+        ));
     }
+    told
 }
 
 /// Label rows whose windows have closed by `until`, at the cutoffs to learn from and those that

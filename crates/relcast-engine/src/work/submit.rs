@@ -20,6 +20,7 @@ use relcast_train::examples::Task;
 use super::predict::{PredictAt, predict};
 use super::prepare::Question;
 use crate::error::EngineError;
+use crate::outside::check_outside_home;
 use crate::registry::Registry;
 use crate::stored::StoredModel;
 
@@ -28,14 +29,16 @@ use crate::stored::StoredModel;
 /// # Errors
 /// [`EngineError::NoSubmission`] for a model of no declared task or of a kind without a
 /// leaderboard, [`EngineError::File`] for a folder that cannot be made, and if the file would be a
-/// table of the source.
+/// table of the source or lies in the home folder.
 pub fn check_submission(
+    registry: &Registry,
     database: &Database,
     catalog: &Catalog,
     stored: &Arc<StoredModel>,
     folder: &Path,
 ) -> Result<(), EngineError> {
     let (task, _) = submitted(stored)?;
+    check_outside_home(registry.home().path(), folder)?;
     std::fs::create_dir_all(folder).map_err(EngineError::file("create", folder))?;
     let file = folder.join(file_name(catalog, database, task));
     Ok(database.check_path_apart(&file)?)

@@ -115,8 +115,7 @@ async fn train_locked(
         &examples.validation,
         Some(&checkpoint),
         progress,
-    );
-    let fitted = fitted?;
+    )?;
     seconds.insert("fit".to_owned(), started.elapsed().as_secs_f64());
 
     let started = Instant::now();
@@ -132,6 +131,7 @@ async fn train_locked(
         origin: question.origin(),
         schema_fingerprint: fingerprint(&prepared.source_schema)?,
         data_fingerprint: database.fingerprint.clone(),
+        data_until: prepared.cutoffs.data_end,
         seed: model.fit.seed,
         options: serde_json::to_value(&model.fit).map_err(EngineError::json)?,
         metrics: serde_json::to_value(&report.results).map_err(EngineError::json)?,

@@ -3,7 +3,6 @@
 
 pub mod future;
 pub mod session;
-pub mod statements;
 
 use std::ops::ControlFlow;
 use std::path::Path;

@@ -9,6 +9,7 @@ use crate::error::GraphError;
 use crate::hash::{NO_KEY, row_keys};
 use crate::key_index::KeyIndex;
 use crate::snapshot::{LinkReport, SnapshotWriter, name};
+use crate::stop::Stop;
 use crate::{MAX_ROWS, NO_ROW};
 
 /// Stands for the row that a NULL foreign key points to; [`NO_ROW`] is that of a dangling one.
@@ -18,7 +19,7 @@ const NULL_KEY: u32 = MAX_ROWS as u32;
 /// inherited times on the way.
 ///
 /// # Errors
-/// If a foreign key lacks a column or has too many.
+/// If a foreign key lacks a column or has too many, or it was stopped.
 pub fn resolve_all(schema: &Schema, tables: &mut [RawTable]) -> Result<Vec<Vec<u32>>, GraphError> {
     // Of rows with one primary key the earliest is pointed to. Where rows inherit their times,
     // which that is follows from the links themselves: try again until it stays the same.
@@ -52,11 +53,13 @@ fn inherits(schema: &Schema, table: TableId) -> bool {
 }
 
 fn resolve(schema: &Schema, tables: &[RawTable]) -> Result<Vec<Vec<u32>>, GraphError> {
+    let stop = Stop::current();
     let mut targets: Vec<Vec<u32>> = schema.links.iter().map(|_| Vec::new()).collect();
     for (id, table) in (0u32..).map(TableId).zip(tables) {
         if schema.links_to(id).next().is_none() {
             continue;
         }
+        stop.check()?;
         let first = |a, b| table.rank(a) < table.rank(b);
         let index = KeyIndex::new(&table.keys, |row| table.has_time(row), first);
         let find = |key: u128| match key {

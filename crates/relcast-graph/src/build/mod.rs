@@ -17,6 +17,7 @@ use relcast_catalog::{Schema, TableId};
 
 use crate::error::GraphError;
 use crate::snapshot::{GraphReport, SnapshotWriter};
+use crate::stop::{Stop, Stopped};
 use links::resolve_all;
 use order::{final_hashes, order, write_columns};
 use spill::Spill;
@@ -26,7 +27,8 @@ use table::RawTable;
 /// whole or not at all.
 ///
 /// # Errors
-/// If a table or column of the schema is missing or cannot be read, or the disk refuses.
+/// If a table or column of the schema is missing or cannot be read, the disk refuses, or it was
+/// stopped.
 pub async fn build(
     ctx: &SessionContext,
     schema: &Schema,
@@ -49,12 +51,15 @@ fn write(
     tables: &mut [RawTable],
     writer: &SnapshotWriter,
 ) -> Result<GraphReport, GraphError> {
+    let stop = Stop::current();
     let targets = resolve_all(schema, tables)?;
     tracing::debug!("links resolved");
-    let orders: Vec<Vec<u32>> = tables.iter().map(order).collect();
+    let ordered = |table: &RawTable| stop.check().map(|()| order(table));
+    let orders: Vec<Vec<u32>> = tables.iter().map(ordered).collect::<Result<_, Stopped>>()?;
     tracing::debug!("rows ordered");
     let mut report = GraphReport::default();
     for (id, link) in schema.link_ids() {
+        stop.check()?;
         let (child, parent) = (&orders[link.child.index()], &orders[link.parent.index()]);
         report.links.push(links::write(writer, id, &targets[id.index()], child, parent)?);
     }

@@ -13,6 +13,7 @@ use crate::build::table::RawTable;
 use crate::error::GraphError;
 use crate::hash::numbered;
 use crate::snapshot::{SnapshotWriter, name};
+use crate::stop::Stop;
 
 /// Rows in the order of the graph, by (time, stable hash), without those that have no time.
 pub fn order(table: &RawTable) -> Vec<u32> {
@@ -47,7 +48,7 @@ pub fn final_hashes(table: &RawTable, order: &[u32]) -> Vec<u64> {
 /// Writes each column in `order`; about one column per thread is in memory at a time.
 ///
 /// # Errors
-/// If the disk refuses, or a column holds too much text.
+/// If the disk refuses, a column holds too much text, or it was stopped.
 pub fn write_columns(
     writer: &SnapshotWriter,
     id: TableId,
@@ -55,8 +56,11 @@ pub fn write_columns(
     order: &[u32],
 ) -> Result<(), GraphError> {
     let order = UInt32Array::from(order.to_vec());
+    let stop = Stop::current();
     let fields = spill.columns().fields();
     fields.par_iter().enumerate().try_for_each(|(position, field)| {
+        // Threads of the pool do not have it.
+        let _entered = stop.clone().enter();
         let parts = spill.map_batches(&[position], |columns| Ok(columns[0].clone()))?;
         check_text(spill, field.name(), &parts)?;
         let column = match parts.iter().map(AsRef::as_ref).collect::<Vec<_>>().as_slice() {

@@ -18,6 +18,7 @@ use relcast_catalog::{Schema, TableId, rows_relation};
 use crate::MAX_ROWS;
 use crate::arrow_file::ArrowFile;
 use crate::error::GraphError;
+use crate::stop::Stop;
 
 /// The columns of a table, read once, so that their order stays the same.
 #[derive(Debug)]
@@ -109,7 +110,7 @@ impl Spill {
     /// in the order of the rows.
     ///
     /// # Errors
-    /// Those of `work`, or Arrow's.
+    /// Those of `work`, Arrow's, or [`GraphError::Stopped`].
     pub fn map_batches<T: Send>(
         &self,
         positions: &[usize],
@@ -119,16 +120,18 @@ impl Spill {
         let mut projection = positions.to_vec();
         projection.sort_unstable();
         projection.dedup();
-        let read = |i| {
+        let stop = Stop::current();
+        let read = |i| -> Result<T, GraphError> {
+            stop.check()?;
             let batch = self.file.batch(i, &projection)?;
             let columns: Vec<ArrayRef> = positions
                 .iter()
                 .filter_map(|p| projection.binary_search(p).ok())
                 .map(|c| batch.column(c).clone())
                 .collect();
-            work(&columns)
+            Ok(work(&columns)?)
         };
-        Ok((0..self.file.batches()).into_par_iter().map(read).collect::<Result<_, ArrowError>>()?)
+        (0..self.file.batches()).into_par_iter().map(read).collect()
     }
 
     /// Deletes the file; columns that are still held stay readable.

@@ -15,7 +15,7 @@ use crate::ast::{
     ColumnName, Expr, ForClause, Function, Leaf, Literal, PredictiveQuery, Selection, Shape,
 };
 use crate::dates::known_schema;
-use crate::error::QueryError;
+use crate::error::{Place, QueryError};
 use crate::options::Options;
 use crate::time::{Horizon, Span};
 pub(crate) use aggregate::{BoundAggregate, Role};
@@ -25,6 +25,9 @@ pub(crate) use types::{ValueType, type_of};
 
 /// Steps of a forecast; each is an aggregate of its own in the label plan.
 const MOST_STEPS: usize = 100;
+
+/// Aggregates of a query, those of all steps together; each is a join in the label plan.
+const MOST_AGGREGATES: usize = 1_000;
 
 /// A column of a source: of the entity (source 0), of a table on an aggregate's path, or of one of
 /// the parents that its condition reads.
@@ -274,12 +277,7 @@ impl Binder<'_> {
             Leaf::Column(name) => self.entity_column(name).map(BoundLeaf::Column),
             Leaf::Aggregate(written) => {
                 let bound = aggregate::bind_aggregate(self.schema, self.entity, written, role, at)?;
-                let known = self.aggregates.iter().position(|a| a.is_same(&bound));
-                let index = known.unwrap_or(self.aggregates.len());
-                if known.is_none() {
-                    self.aggregates.push(bound);
-                }
-                Ok(BoundLeaf::Aggregate(index))
+                self.leaf_of(bound, at)
             }
         })?;
         self.type_of(&bound)?;
@@ -361,18 +359,25 @@ impl Binder<'_> {
         Ok(targets)
     }
 
-    fn shifted(
-        &mut self,
-        index: usize,
-        shift: Span,
-        at: crate::error::Place,
-    ) -> Result<BoundLeaf, QueryError> {
+    fn shifted(&mut self, index: usize, shift: Span, at: Place) -> Result<BoundLeaf, QueryError> {
         let moved = self.aggregates.get(index).and_then(|a| a.shifted_by(shift));
         let moved = moved.ok_or_else(|| QueryError::meaning(at, "the forecast reaches too far"))?;
-        let known = self.aggregates.iter().position(|a| a.is_same(&moved));
+        self.leaf_of(moved, at)
+    }
+
+    /// The leaf that stands for an aggregate; those that compute the same are one.
+    fn leaf_of(&mut self, aggregate: BoundAggregate, at: Place) -> Result<BoundLeaf, QueryError> {
+        let known = self.aggregates.iter().position(|a| a.is_same(&aggregate));
+        if known.is_none() && self.aggregates.len() >= MOST_AGGREGATES {
+            return Err(QueryError::meaning_with_hint(
+                at,
+                format!("a query has at most {MOST_AGGREGATES} different aggregates"),
+                "each step of a forecast has its own; ask for less at a time".to_owned(),
+            ));
+        }
         let index = known.unwrap_or(self.aggregates.len());
         if known.is_none() {
-            self.aggregates.push(moved);
+            self.aggregates.push(aggregate);
         }
         Ok(BoundLeaf::Aggregate(index))
     }

@@ -8,7 +8,8 @@ use datafusion::sql::sqlparser::tokenizer::{
     Location, Span, Token, TokenWithSpan, Tokenizer, Word,
 };
 
-use super::parameters::{literal_of, parameter_number};
+use super::limits;
+use super::parameters::{literal_of, parameter_number, refuse_far_parameters};
 use crate::ast::{Literal, Name};
 use crate::display::literal_text;
 use crate::error::{Place, QueryError, did_you_mean};
@@ -19,6 +20,9 @@ const DEEPEST: usize = 100;
 
 /// More sums and products in one statement are refused, as each may stand inside the next.
 const MOST_ARITHMETIC: usize = 200;
+
+/// Characters of a token that an error shows.
+const LONGEST_SHOWN: usize = 200;
 
 /// The tokens of a statement and where we are in them.
 pub(super) struct Cursor<'a> {
@@ -44,8 +48,9 @@ impl<'a> Cursor<'a> {
                     hint: None,
                 }
             })?;
-        let tokens =
+        let tokens: Vec<_> =
             tokens.into_iter().filter(|t| !matches!(t.token, Token::Whitespace(_))).collect();
+        refuse_far_parameters(&tokens)?;
         Ok(Self { sql, tokens, next: 0, depth: 0, arithmetic: 0, values: &[], open: false })
     }
 
@@ -88,8 +93,20 @@ impl<'a> Cursor<'a> {
                 refused("stands for a number, a text, a boolean or a time here, and nothing else")
             }),
             None if self.open => Ok(Literal::Parameter(number)),
-            None => Err(refused("has no value")),
+            None => Err(QueryError::meaning_with_hint(
+                at,
+                format!("parameter {name} has no value"),
+                "bind it, or write the value itself".to_owned(),
+            )),
         }
+    }
+
+    /// Where the first parameter of the statement stands, if there is one.
+    pub(super) fn first_parameter(&self) -> Option<Place> {
+        let rest = self.tokens.iter().skip(self.next);
+        let mut statement = rest.take_while(|t| t.token != Token::SemiColon);
+        let first = statement.find(|t| matches!(t.token, Token::Placeholder(_)));
+        first.map(|t| place(t.span.start))
     }
 
     /// Where the next token starts; at the end, just behind the last token.
@@ -272,8 +289,7 @@ impl<'a> Cursor<'a> {
     pub(super) fn found(&self) -> String {
         match self.peek() {
             None => "the end of the statement".to_owned(),
-            // What stands in the wrong place may be a URL with its password.
-            Some(token) => relcast_connect::redacted(&format!("\"{token}\"").replace("\"\"", "\"")),
+            Some(token) => shown(token),
         }
     }
 
@@ -304,8 +320,8 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// The text from here up to the parenthesis that closes the one already passed; steps over both.
-    pub(super) fn text_to_closing_parenthesis(&mut self) -> Result<String, QueryError> {
+    /// The SQL from here up to the parenthesis that closes the one already passed; steps over both.
+    pub(super) fn sql_to_closing_parenthesis(&mut self) -> Result<String, QueryError> {
         let start = self.next;
         let mut open = 1usize;
         while let Some(token) = self.peek() {
@@ -315,6 +331,7 @@ impl<'a> Cursor<'a> {
                 _ => {}
             }
             if open == 0 {
+                limits::check(self.tokens.get(start..self.next).unwrap_or_default())?;
                 let text = self.text_of(start..self.next, literal_sql)?;
                 self.advance();
                 return Ok(text);
@@ -355,6 +372,17 @@ impl<'a> Cursor<'a> {
     }
 }
 
-fn place(location: Location) -> Place {
+/// A token as an error shows it.
+pub(super) fn shown(token: &Token) -> String {
+    let text = format!("\"{token}\"").replace("\"\"", "\"");
+    let end = text.char_indices().nth(LONGEST_SHOWN).map(|(end, _)| end);
+    // What stands in the wrong place may be a URL with its password.
+    match end {
+        None => relcast_connect::redacted(&text),
+        Some(end) => format!("{}…\"", relcast_connect::redacted(&text[..end])),
+    }
+}
+
+pub(super) fn place(location: Location) -> Place {
     Place { line: location.line, column: location.column }
 }

@@ -55,19 +55,41 @@ pub(super) fn condition(cursor: &mut Cursor<'_>) -> Parsed {
 }
 
 fn disjunction(cursor: &mut Cursor<'_>) -> Parsed {
-    let (first, mut rest) = (conjunction(cursor)?, Vec::new());
-    while cursor.eat_words(&["OR"]) {
-        rest.push(conjunction(cursor)?);
-    }
-    Ok(joined(BinaryOp::Or, first, rest))
+    chain(cursor, "OR", BinaryOp::Or, conjunction)
 }
 
 fn conjunction(cursor: &mut Cursor<'_>) -> Parsed {
-    let (first, mut rest) = (negation(cursor)?, Vec::new());
-    while cursor.eat_words(&["AND"]) {
-        rest.push(negation(cursor)?);
+    chain(cursor, "AND", BinaryOp::And, negation)
+}
+
+/// `term [word term]…`; a term in parentheses that is such a chain itself becomes part of this one.
+fn chain(
+    cursor: &mut Cursor<'_>,
+    word: &str,
+    op: BinaryOp,
+    term: fn(&mut Cursor<'_>) -> Parsed,
+) -> Parsed {
+    let first = term(cursor)?;
+    if !cursor.sees(&[word]) {
+        return Ok(first);
     }
-    Ok(joined(BinaryOp::And, first, rest))
+    let mut terms = Vec::new();
+    take_apart(op, first, &mut terms);
+    while cursor.eat_words(&[word]) {
+        take_apart(op, term(cursor)?, &mut terms);
+    }
+    let first = terms.remove(0);
+    Ok(joined(op, first, terms))
+}
+
+fn take_apart(op: BinaryOp, expr: Expr<Leaf>, terms: &mut Vec<Expr<Leaf>>) {
+    match expr.node {
+        Node::Binary { op: found, left, right } if found == op => {
+            take_apart(op, *left, terms);
+            take_apart(op, *right, terms);
+        }
+        node => terms.push(Expr { node, at: expr.at }),
+    }
 }
 
 fn negation(cursor: &mut Cursor<'_>) -> Parsed {
@@ -186,7 +208,7 @@ fn primary(cursor: &mut Cursor<'_>) -> Parsed {
         return Ok(inner);
     }
     if starts_literal(cursor) {
-        return Ok(Expr { node: Node::Literal(literal(cursor)?), at });
+        return Ok(constant(literal(cursor)?, at));
     }
     if cursor.eat_words(&["CASE"]) {
         return cursor.nested(|c| case(c, at));
@@ -202,6 +224,18 @@ fn primary(cursor: &mut Cursor<'_>) -> Parsed {
     }
     let column = column(cursor)?;
     Ok(Expr { node: Node::Leaf(Leaf::Column(column)), at })
+}
+
+/// A literal as an expression: the sign of a number, which the value of a parameter may have, stands
+/// before it as where it is written.
+fn constant(literal: Literal, at: Place) -> Expr<Leaf> {
+    let digits = match &literal {
+        Literal::Number(text) => text.strip_prefix('-').map(str::to_owned),
+        _ => None,
+    };
+    let Some(digits) = digits else { return Expr { node: Node::Literal(literal), at } };
+    let operand = Expr { node: Node::Literal(Literal::Number(digits)), at };
+    Expr { node: Node::Negate(Box::new(operand)), at }
 }
 
 /// A name before an opening parenthesis: an aggregate.

@@ -5,6 +5,7 @@
 mod aggregate;
 mod cursor;
 mod expression;
+mod limits;
 mod parameters;
 mod predictive_query;
 mod statement;

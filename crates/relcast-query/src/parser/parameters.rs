@@ -1,15 +1,43 @@
 //! Parameters where the predictive grammar wants a literal.
 
 use datafusion::common::ScalarValue;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
+use super::cursor::{place, shown};
 use crate::ast::Literal;
+use crate::error::QueryError;
+
+/// The parameters that a statement may have: as many as Postgres' protocol can give values for.
+const MOST_PARAMETERS: usize = 65_535;
 
 /// Microseconds.
 const DAY: i64 = 86_400_000_000;
 
 /// The number of a parameter such as `$1`.
 pub(super) fn parameter_number(name: &str) -> Option<usize> {
-    name.strip_prefix('$')?.parse().ok().filter(|number| *number > 0)
+    name.strip_prefix('$')?.parse().ok().filter(|number| (1..=MOST_PARAMETERS).contains(number))
+}
+
+/// Refuses `$0`, and numbers beyond what a protocol can give values for: whoever describes a
+/// statement counts up to its last parameter.
+pub(super) fn refuse_far_parameters(tokens: &[TokenWithSpan]) -> Result<(), QueryError> {
+    let is_far = |token: &TokenWithSpan| match &token.token {
+        Token::Placeholder(name) => {
+            let digits = name.strip_prefix('$').filter(|digits| !digits.is_empty());
+            digits.is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()))
+                && parameter_number(name).is_none()
+        }
+        _ => false,
+    };
+    match tokens.iter().find(|token| is_far(token)) {
+        None => Ok(()),
+        Some(token) => Err(QueryError::Syntax {
+            at: place(token.span.start),
+            expected: format!("a parameter from $1 to ${MOST_PARAMETERS}"),
+            found: shown(&token.token),
+            hint: None,
+        }),
+    }
 }
 
 /// The literal that says the same as the value; none for what the grammar has no literals of, such

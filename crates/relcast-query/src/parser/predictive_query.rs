@@ -7,7 +7,7 @@ use super::expression::{condition, literal, starts_literal};
 use crate::ast::{ForClause, Literal, ModelName, Name, PredictiveQuery, Selection, Shape};
 use crate::error::QueryError;
 use crate::options::OptionValue;
-use crate::time::{Span, midnight, now};
+use crate::time::{Span, is_in_calendar, midnight, now};
 use relcast_catalog::{format_time, parse_time};
 
 /// The options that say which columns come back; these must be known before a statement runs.
@@ -140,7 +140,7 @@ pub(super) fn key_columns(cursor: &mut Cursor<'_>, what: &str) -> Result<Vec<Nam
 /// What stands in `IN ( … )`, the opening parenthesis passed: literals or a SELECT.
 fn selected(cursor: &mut Cursor<'_>, width: usize) -> Result<Selection, QueryError> {
     if cursor.sees(&["SELECT"]) || cursor.sees(&["WITH"]) {
-        return cursor.text_to_closing_parenthesis().map(Selection::Select);
+        return cursor.sql_to_closing_parenthesis().map(Selection::Select);
     }
     list_to_parenthesis(cursor, |c| key(c, width)).map(Selection::Keys)
 }
@@ -194,8 +194,12 @@ fn moved(cursor: &mut Cursor<'_>, mut time: i64) -> Result<i64, QueryError> {
         };
         cursor.advance();
         cursor.expect_words(&["INTERVAL"])?;
+        let too_far = cursor.unexpected("an interval that stays within the calendar");
         let span = interval(cursor)?;
         time = if forward { span.after(time) } else { span.before(time) };
+        if !is_in_calendar(time) {
+            return Err(too_far);
+        }
     }
 }
 

@@ -4,12 +4,13 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
 use super::cursor::Cursor;
+use super::limits;
 use super::predictive_query::{as_of, key, key_columns, list_to_parenthesis, options};
 use super::predictive_query::{model_name, predictive_query};
-use crate::ast::Name;
+use crate::ast::{ForClause, ModelName, Name, PredictiveQuery, Selection, Shape};
 use crate::error::QueryError;
 use crate::statement::{
-    CreateModel, EntityKey, Existing, Explain, LabelledRows, Labels, Sql, Statement,
+    CreateModel, CreateView, Existing, Explain, LabelledRows, Labels, Sql, Statement,
     prediction_name,
 };
 
@@ -77,8 +78,11 @@ fn own_statement(cursor: &mut Cursor<'_>) -> Result<Option<Statement>, QueryErro
         let query = Box::new(predictive_query(cursor)?);
         return Ok(Some(Statement::ExplainPredict { about, query }));
     }
-    let explains_creation = cursor.sees(&["EXPLAIN"]) && creates_model(cursor, 1);
-    if explains_creation || creates_model(cursor, 0) {
+    if creates(cursor, 0, "VIEW") {
+        return create_view(cursor).map(Statement::CreateView).map(Some);
+    }
+    let explains_creation = cursor.sees(&["EXPLAIN"]) && creates(cursor, 1, "MODEL");
+    if explains_creation || creates(cursor, 0, "MODEL") {
         cursor.eat_words(&["EXPLAIN"]);
         let create = create_model(cursor)?;
         return Ok(Some(if explains_creation {
@@ -94,8 +98,9 @@ fn own_statement(cursor: &mut Cursor<'_>) -> Result<Option<Statement>, QueryErro
         Statement::EvaluateModel { model, as_of, as_of_parameter, options }
     } else if cursor.eat_words(&["EXPLAIN", "MODEL"]) {
         let model = model_name(cursor)?;
-        let entity = cursor.eat_words(&["FOR"]).then(|| entity_key(cursor)).transpose()?;
-        Statement::ExplainModel { model, entity }
+        let explained =
+            cursor.eat_words(&["FOR"]).then(|| explained(cursor, &model)).transpose()?;
+        Statement::ExplainModel { prediction: explained.map(Box::new), model }
     } else if cursor.eat_words(&["CHECK", "MODEL"]) {
         Statement::CheckModel(model_name(cursor)?)
     } else if cursor.eat_words(&["SHOW", "MODELS"]) {
@@ -109,6 +114,9 @@ fn own_statement(cursor: &mut Cursor<'_>) -> Result<Option<Statement>, QueryErro
     } else if cursor.eat_words(&["DROP", "MODEL"]) {
         let if_exists = cursor.eat_words(&["IF", "EXISTS"]);
         Statement::DropModel { if_exists, model: model_name(cursor)? }
+    } else if cursor.eat_words(&["DROP", "VIEW"]) {
+        let if_exists = cursor.eat_words(&["IF", "EXISTS"]);
+        Statement::DropView { if_exists, name: view_name(cursor)? }
     } else if cursor.eat_words(&["ALTER", "MODEL"]) {
         let name = cursor.name("the name of a model")?;
         cursor.expect_words(&["SET", "DEFAULT", "VERSION"])?;
@@ -136,25 +144,68 @@ fn explained_prediction(cursor: &mut Cursor<'_>) -> Option<Explain> {
     Some(about)
 }
 
-/// Whether `CREATE [OR REPLACE] MODEL` stands `ahead` words from here.
-fn creates_model(cursor: &Cursor<'_>, ahead: usize) -> bool {
-    cursor.sees_ahead(ahead, &["CREATE", "MODEL"])
-        || cursor.sees_ahead(ahead, &["CREATE", "OR", "REPLACE", "MODEL"])
+/// Whether `CREATE [OR REPLACE] kind` stands `ahead` words from here.
+fn creates(cursor: &Cursor<'_>, ahead: usize, kind: &str) -> bool {
+    cursor.sees_ahead(ahead, &["CREATE", kind])
+        || cursor.sees_ahead(ahead, &["CREATE", "OR", "REPLACE", kind])
+}
+
+/// Steps over `CREATE [OR REPLACE] kind [IF NOT EXISTS]`.
+fn creation(cursor: &mut Cursor<'_>, kind: &str) -> Result<Existing, QueryError> {
+    cursor.expect_words(&["CREATE"])?;
+    let replace = cursor.eat_words(&["OR", "REPLACE"]);
+    cursor.expect_words(&[kind])?;
+    let before = cursor.unexpected(&format!(
+        "the name of a {}: OR REPLACE and IF NOT EXISTS exclude each other",
+        kind.to_ascii_lowercase()
+    ));
+    let keep = cursor.eat_words(&["IF", "NOT", "EXISTS"]);
+    match (replace, keep) {
+        (true, true) => Err(before),
+        (true, false) => Ok(Existing::Replace),
+        (false, true) => Ok(Existing::Keep),
+        (false, false) => Ok(Existing::Refuse),
+    }
+}
+
+fn create_view(cursor: &mut Cursor<'_>) -> Result<CreateView, QueryError> {
+    const READS: [&str; 5] = ["SELECT", "PREDICT", "WITH", "VALUES", "TABLE"];
+    if let Some(at) = cursor.first_parameter() {
+        return Err(QueryError::Syntax {
+            at,
+            expected: "a value, since a view stands for itself".to_owned(),
+            found: "a parameter".to_owned(),
+            hint: None,
+        });
+    }
+    let ((name, existing, columns, sql), text) = cursor.with_text(|cursor| {
+        let existing = creation(cursor, "VIEW")?;
+        let name = view_name(cursor)?;
+        let columns = match cursor.eat(&Token::LParen) {
+            true => list_to_parenthesis(cursor, |c| c.name("the name of a column"))?,
+            false => Vec::new(),
+        };
+        cursor.expect_words(&["AS"])?;
+        let reads = READS.iter().any(|word| cursor.sees(&[word]));
+        if !reads && cursor.peek() != Some(&Token::LParen) {
+            return Err(cursor.unexpected_keyword(&READS));
+        }
+        Ok((name, existing, columns, sql(cursor)?))
+    })?;
+    Ok(CreateView { name, existing, columns, sql, text })
+}
+
+/// `v` or `public.v`.
+fn view_name(cursor: &mut Cursor<'_>) -> Result<Name, QueryError> {
+    if cursor.sees(&["public"]) && cursor.peek_ahead(1) == Some(&Token::Period) {
+        cursor.advance();
+        cursor.advance();
+    }
+    cursor.name("the name of a view")
 }
 
 fn create_model(cursor: &mut Cursor<'_>) -> Result<CreateModel, QueryError> {
-    cursor.expect_words(&["CREATE"])?;
-    let replace = cursor.eat_words(&["OR", "REPLACE"]);
-    cursor.expect_words(&["MODEL"])?;
-    let before =
-        cursor.unexpected("the name of a model: OR REPLACE and IF NOT EXISTS exclude each other");
-    let keep = cursor.eat_words(&["IF", "NOT", "EXISTS"]);
-    let existing = match (replace, keep) {
-        (true, true) => return Err(before),
-        (true, false) => Existing::Replace,
-        (false, true) => Existing::Keep,
-        (false, false) => Existing::Refuse,
-    };
+    let existing = creation(cursor, "MODEL")?;
     let name = cursor.name("the name of a model")?;
     let labels = if cursor.eat_words(&["AS"]) {
         let (query, text) = cursor.with_text(predictive_query)?;
@@ -174,7 +225,7 @@ fn labelled_rows(cursor: &mut Cursor<'_>) -> Result<Labels, QueryError> {
     cursor.expect_words(&["AS"])?;
     cursor.expect(&Token::LParen, "\"(\" and a SELECT that yields cutoff, the key and label")?;
     let at = cursor.at();
-    let sql = cursor.text_to_closing_parenthesis()?;
+    let sql = cursor.sql_to_closing_parenthesis()?;
     let options = if cursor.eat_words(&["WITH"]) { options(cursor)? } else { Vec::new() };
     Ok(Labels::Select(LabelledRows { table, columns, sql, at, options }))
 }
@@ -185,12 +236,25 @@ fn entity(cursor: &mut Cursor<'_>) -> Result<(Name, Vec<Name>), QueryError> {
     Ok((table, key_columns(cursor, "a column of the primary key")?))
 }
 
-/// `table.pk = value`.
-fn entity_key(cursor: &mut Cursor<'_>) -> Result<EntityKey, QueryError> {
+/// `table.pk = value [AS OF …]`, FOR passed: the prediction of `model` for this entity.
+fn explained(cursor: &mut Cursor<'_>, model: &ModelName) -> Result<PredictiveQuery, QueryError> {
+    let at = cursor.at();
     let (table, columns) = entity(cursor)?;
     cursor.expect(&Token::Eq, "\"=\"")?;
-    let values = key(cursor, columns.len())?;
-    Ok(EntityKey { table, columns, values })
+    let selection = Selection::Keys(vec![key(cursor, columns.len())?]);
+    let (as_of, as_of_parameter) = as_of(cursor)?;
+    Ok(PredictiveQuery {
+        target: None,
+        shape: Shape::Plain,
+        entity: Some(ForClause { table, columns, selection }),
+        condition: None,
+        assuming: None,
+        as_of,
+        as_of_parameter,
+        model: Some(model.clone()),
+        options: Vec::new(),
+        at,
+    })
 }
 
 /// `s TYPE t OPTIONS (name 'value', …)`, CREATE SOURCE passed.
@@ -255,6 +319,7 @@ fn sql(cursor: &mut Cursor<'_>) -> Result<Sql, QueryError> {
         }
         tokens.extend(cursor.take());
     }
+    limits::check(&tokens)?;
     Ok(Sql { tokens, predictions, values: cursor.values().to_vec() })
 }
 

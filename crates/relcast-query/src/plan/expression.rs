@@ -3,6 +3,8 @@
 //! Division is real division and NULL over zero, booleans count as 0 and 1 where numbers are
 //! needed, and all else means what SQL means.
 
+use std::iter;
+
 use crate::ast::{BinaryOp, Expr, Literal, Node, TextTest};
 use crate::bind::{ValueType, type_of};
 use relcast_catalog::parse_time;
@@ -45,7 +47,7 @@ impl<'a, L> Leaves<'a, L> {
                 format!("({} IS {}NULL)", self.render(operand), not(*negated))
             }
             Node::In { operand, items, negated } => {
-                let all: Vec<&Expr<L>> = std::iter::once(operand.as_ref()).chain(items).collect();
+                let all: Vec<&Expr<L>> = iter::once(operand.as_ref()).chain(items).collect();
                 let side = self.alike(&all);
                 let items: Vec<String> = items.iter().map(&side).collect();
                 format!("({} {}IN ({}))", side(operand), not(*negated), items.join(", "))
@@ -117,15 +119,18 @@ impl<'a, L> Leaves<'a, L> {
         otherwise: Option<&Expr<L>>,
     ) -> String {
         let mut sql = "CASE".to_owned();
+        // Written once, and so compared as all of what it is compared with asks for.
+        let sides: Vec<&Expr<L>> = operand
+            .into_iter()
+            .flat_map(|o| iter::once(o).chain(branches.iter().map(|(w, _)| w)))
+            .collect();
+        let side = self.alike(&sides);
+        if let Some(operand) = operand {
+            sql.push_str(&format!(" {}", side(operand)));
+        }
         for (when, then) in branches {
-            let condition = match operand {
-                Some(operand) => {
-                    let side = self.alike(&[operand, when]);
-                    format!("({} = {})", side(operand), side(when))
-                }
-                None => self.render(when),
-            };
-            sql.push_str(&format!(" WHEN {condition} THEN {}", self.render(then)));
+            let when = if operand.is_some() { side(when) } else { self.render(when) };
+            sql.push_str(&format!(" WHEN {when} THEN {}", self.render(then)));
         }
         if let Some(value) = otherwise {
             sql.push_str(&format!(" ELSE {}", self.render(value)));

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::entities::{KeyColumn, entities_from, keys_sql, times_sql};
 use super::named::Named;
 use super::query::{Ahead, QueryWriter};
-use super::select::{LabelSelect, TIMESTAMPS};
+use super::select::{LabelSelect, TIMESTAMPS, times_read};
 use super::task;
 use crate::ast::Selection;
 use crate::bind::{BoundQuery, Item, TaskType};
@@ -64,6 +64,9 @@ pub(super) enum When {
     /// goes back to the first window with such a time in it, but not beyond the first time of the
     /// `whole` data.
     InWindows { read: Vec<String>, whole: Vec<String> },
+    /// At cutoffs laid out between the first and last time of the `whole` data, whatever the SQL of a
+    /// task reads; that is what `read` gives the times of.
+    ByTask { read: Vec<String>, whole: Vec<String> },
     /// At the cutoffs that the label rows bring, which `cutoffs` gives. Their windows have closed by
     /// the last time that the SELECTs of `read` give.
     AtRows { cutoffs: String, read: Vec<String> },
@@ -220,7 +223,7 @@ impl LabelPlan {
         let timestamps = TIMESTAMPS.to_owned();
         let from = entities_from(schema, entity, options.entities, &timestamps);
         let existing = keys_sql("cutoff", &keys, &from);
-        let read = select.times_read(schema);
+        let read = times_read(&select.sql, schema, None);
         Ok(Self {
             task_type: select.task_type,
             entity,

@@ -17,7 +17,7 @@ mod select_reader;
 mod session;
 mod task;
 
-pub use cutoffs::{Cutoffs, Split};
+pub use cutoffs::{Cutoffs, STRAY_GAP, Split};
 pub use explain::{CutoffExplanation, LabelExplanation, SplitExplanation};
 pub(crate) use expression::literal_sql;
 pub use label_plan::LabelPlan;

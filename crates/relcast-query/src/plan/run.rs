@@ -8,8 +8,8 @@ use datafusion::prelude::SessionContext;
 use relcast_catalog::{Schema, quoted};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::cutoffs::{Cutoffs, Extent, Split, at_own_times, at_rows, lay_out};
-use super::entities::extent_sql;
+use super::cutoffs::{Cutoffs, Extent, STRAY_GAP, Split, at_own_times, at_rows, lay_out};
+use super::entities::{extent_sql, sides_sql};
 use super::label_plan::{LabelPlan, When};
 use super::named::NamedRows;
 use super::session::{collect, with_timestamps};
@@ -31,13 +31,16 @@ impl LabelPlan {
         match &self.when {
             When::InWindows { read, whole } => {
                 let extent = self.extent(context, read).await?;
-                let extent = extent.ok_or_else(|| QueryError::Split {
-                    message: "the tables that the target reads hold no times".to_owned(),
-                })?;
+                let extent = extent.ok_or_else(|| no_times(read))?;
                 let begin = self.found_extent(context, whole, None).await?;
                 let first_window = self.horizon.before(extent.first);
                 let train_from = begin.map_or(extent.first, |b| b.first.max(first_window));
                 let extent = Extent { train_from, ..extent };
+                lay_out(extent, self.horizon, &self.options, declared)
+            }
+            When::ByTask { whole, .. } => {
+                let extent = self.extent(context, whole).await?;
+                let extent = extent.ok_or_else(|| no_times(whole))?;
                 lay_out(extent, self.horizon, &self.options, declared)
             }
             When::AtRows { cutoffs, read } => {
@@ -72,8 +75,25 @@ impl LabelPlan {
         }
     }
 
-    /// The newest time in what the target reads, which AS OF defaults to, or the newest up to
-    /// `until`: microseconds, UTC; none if there are no such times.
+    /// The cutoff that AS OF defaults to, the newest time in what the target reads: microseconds, UTC;
+    /// none if there are no such times.
+    ///
+    /// # Errors
+    /// [`QueryError::Run`] when DataFusion fails.
+    pub async fn default_cutoff(
+        &self,
+        context: &SessionContext,
+    ) -> Result<Option<i64>, QueryError> {
+        if let When::ByTask { read, .. } = &self.when
+            && let Some(extent) = self.found_extent(context, read, None).await?
+        {
+            return Ok(Some(extent.last));
+        }
+        self.newest_time(context, None).await
+    }
+
+    /// The newest time that labels may be taken from, or the newest up to `until`: microseconds, UTC;
+    /// none if there are no such times. Times far from all others, as [`STRAY_GAP`] says, are set aside.
     ///
     /// # Errors
     /// [`QueryError::Run`] when DataFusion fails.
@@ -86,6 +106,7 @@ impl LabelPlan {
             When::InWindows { read, .. } | When::AtRows { read, .. } | When::Once { read } => {
                 read.as_slice()
             }
+            When::ByTask { whole, .. } => whole.as_slice(),
             When::AtOwnTime { times } => std::slice::from_ref(times),
         };
         Ok(self.found_extent(context, times, until).await?.map(|e| e.last))
@@ -208,7 +229,10 @@ impl LabelPlan {
         let rows = self.label_rows(context, cutoffs.of(split)).await?;
         match self.when {
             When::Once { .. } => self.hashed_split(&rows, split),
-            When::InWindows { .. } | When::AtRows { .. } | When::AtOwnTime { .. } => Ok(rows),
+            When::InWindows { .. }
+            | When::ByTask { .. }
+            | When::AtRows { .. }
+            | When::AtOwnTime { .. } => Ok(rows),
         }
     }
 
@@ -251,8 +275,8 @@ impl LabelPlan {
         self.run(context, &[cutoff], &sql, "finding the entities that exist").await
     }
 
-    /// What PREDICT scores: cutoff, key columns, `eligible` (passes WHERE) and `known` (exists at
-    /// the cutoff), in the order of cutoff and key.
+    /// What PREDICT scores: cutoff, key columns, whether they pass WHERE and whether they exist at
+    /// the cutoff, in the order of cutoff and key.
     ///
     /// FOR EACH gives the entities that pass; keys that FOR names are all given. `cutoff` is not
     /// used where the rows of FOR … IN (SELECT …) bring their own.
@@ -270,7 +294,7 @@ impl LabelPlan {
         let order = format!("r.{cutoff_column}, {}", self.key_list("r"));
         let Some(named) = self.named_rows(context).await? else {
             let sql = format!(
-                "SELECT {order}, TRUE AS \"eligible\", TRUE AS \"known\" FROM ({}) AS r ORDER BY {order}",
+                "SELECT {order}, TRUE AS \"relcast_eligible\", TRUE AS \"relcast_known\" FROM ({}) AS r ORDER BY {order}",
                 self.eligible
             );
             return self.run(context, &[cutoff], &sql, doing).await;
@@ -298,7 +322,7 @@ impl LabelPlan {
             )
         };
         let sql = format!(
-            "SELECT {order}, l.{cutoff_column} IS NOT NULL AS \"eligible\", x.{cutoff_column} IS NOT NULL AS \"known\" FROM ({rows}) AS r LEFT JOIN ({}) AS l ON {} LEFT JOIN ({}) AS x ON {} ORDER BY {order}",
+            "SELECT {order}, l.{cutoff_column} IS NOT NULL AS \"relcast_eligible\", x.{cutoff_column} IS NOT NULL AS \"relcast_known\" FROM ({rows}) AS r LEFT JOIN ({}) AS l ON {} LEFT JOIN ({}) AS x ON {} ORDER BY {order}",
             self.eligible,
             on("l"),
             self.existing,
@@ -394,12 +418,45 @@ impl LabelPlan {
         let Some(sql) = extent_sql(times, until) else { return Ok(None) };
         let row =
             self.run(context, &[], &sql, "reading the first and last time of the data").await?;
-        Ok(match (times_of(&row, 0).first(), times_of(&row, 1).first()) {
-            (Some(first), Some(last)) => {
-                Some(Extent { train_from: *first, first: *first, last: *last })
-            }
-            _ => None,
-        })
+        let (Some(first), Some(mut last)) =
+            (times_of(&row, 0).first().copied(), times_of(&row, 1).first().copied())
+        else {
+            return Ok(None);
+        };
+        while let Some(before) = self.before_strays(context, times, first, last).await? {
+            last = before;
+        }
+        Ok(Some(Extent { train_from: first, first, last }))
+    }
+
+    /// The last time before those up to `last` that are strays; none where there are no strays.
+    ///
+    /// A gap that is longer than all before it has the middle of the whole in it.
+    async fn before_strays(
+        &self,
+        context: &SessionContext,
+        times: &[String],
+        first: i64,
+        last: i64,
+    ) -> Result<Option<i64>, QueryError> {
+        if last.saturating_sub(first) <= STRAY_GAP {
+            return Ok(None);
+        }
+        let sql = sides_sql(times, i64::midpoint(first, last), last);
+        let row = self.run(context, &[], &sql, "looking for times far from all others").await?;
+        let count = |column: usize| {
+            let counts = row.columns().get(column)?.as_primitive_opt::<Int64Type>()?;
+            counts.iter().flatten().next()
+        };
+        let (Some(before), Some(after)) =
+            (times_of(&row, 0).first().copied(), times_of(&row, 1).first().copied())
+        else {
+            return Ok(None);
+        };
+        let (later, all) = (count(2).unwrap_or(0), count(3).unwrap_or(0));
+        let are_few = later.saturating_mul(20) <= all;
+        let gap = after.saturating_sub(before);
+        Ok((are_few && gap > STRAY_GAP.max(before.saturating_sub(first))).then_some(before))
     }
 
     fn key_list(&self, alias: &str) -> String {
@@ -435,6 +492,19 @@ impl LabelPlan {
         let kept = BooleanArray::from(in_split.collect::<Vec<bool>>());
         filter_record_batch(rows, &kept).map_err(|e| doing(e.into()))
     }
+}
+
+/// Why there is nothing between which cutoffs could be laid out.
+fn no_times(times: &[String]) -> QueryError {
+    let message = match times.is_empty() {
+        true => {
+            "no table that the target reads has times: neither a time column nor links to a table with one; declare time_column in relcast.yaml"
+        }
+        false => {
+            "no row that the target reads has a time: its tables have no rows, their times are NULL, or no row of one is linked to a row of the next; `inspect` counts rows, NULLs and links"
+        }
+    };
+    QueryError::Split { message: message.to_owned() }
 }
 
 /// The times of a column, microseconds, UTC, without NULLs.

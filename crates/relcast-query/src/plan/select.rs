@@ -72,14 +72,14 @@ impl LabelSelect {
             self.rows
         )
     }
+}
 
-    /// The times of the tables of `schema` that the SELECT reads; of all where it reads none of them,
-    /// or others too.
-    pub(super) fn times_read(&self, schema: &Schema) -> Vec<String> {
-        let read = tables_read(&self.sql, schema).unwrap_or_default();
-        let times: Vec<String> = read.into_iter().filter_map(|t| times_sql(schema, t)).collect();
-        if times.is_empty() { all_times(schema) } else { times }
-    }
+/// The times of the tables of `schema` that a SELECT reads; of all where it reads none of them, or
+/// others too, but for the relation `beside` them.
+pub(super) fn times_read(sql: &str, schema: &Schema, beside: Option<&str>) -> Vec<String> {
+    let read = tables_read(sql, schema, beside).unwrap_or_default();
+    let times: Vec<String> = read.into_iter().filter_map(|t| times_sql(schema, t)).collect();
+    if times.is_empty() { all_times(schema) } else { times }
 }
 
 impl fmt::Display for LabelSelect {
@@ -109,9 +109,9 @@ pub(super) fn labels(
     QueryError::Labels { at, message: message.into(), hint }
 }
 
-/// The tables of `schema` that the SELECT reads; none where it reads others too, whose times are
-/// not known.
-fn tables_read(sql: &str, schema: &Schema) -> Option<Vec<TableId>> {
+/// The tables of `schema` that a SELECT reads; none where it reads others too, whose times are not
+/// known, but for the relation `beside` them.
+fn tables_read(sql: &str, schema: &Schema, beside: Option<&str>) -> Option<Vec<TableId>> {
     let statements = Parser::parse_sql(&GenericDialect {}, sql).ok()?;
     let [Statement::Query(query)] = statements.as_slice() else { return None };
     let named = query.with.iter().flat_map(|with| &with.cte_tables);
@@ -123,6 +123,7 @@ fn tables_read(sql: &str, schema: &Schema) -> Option<Vec<TableId>> {
         };
         match schema.find_table(&name.value) {
             _ if named.contains(&name.value.as_str()) => {}
+            _ if beside.is_some_and(|beside| name.value.eq_ignore_ascii_case(beside)) => {}
             Some(table) => found.push(table),
             None => return ControlFlow::Break(()),
         }
@@ -151,7 +152,7 @@ mod tests {
         };
         let tables = vec![table("customers"), table("orders")];
         let schema = Schema { tables, ..Schema::default() };
-        let read = |sql: &str| tables_read(sql, &schema);
+        let read = |sql: &str| tables_read(sql, &schema, None);
         let both = Some(vec![TableId(0), TableId(1)]);
         assert_eq!(read("SELECT 1 FROM orders o, (SELECT * FROM Customers) c, orders"), both);
         assert_eq!(read("WITH x AS (SELECT * FROM customers) SELECT 1 FROM x, orders"), both);
@@ -160,5 +161,8 @@ mod tests {
         for beyond in ["SELECT 1 FROM customers, marks", "SELECT 1 FROM s.orders", "SELECT ("] {
             assert_eq!(read(beyond), None, "{beyond}");
         }
+        let sql = "SELECT 1 FROM Timestamps t LEFT JOIN orders o ON o.at <= t.timestamp";
+        assert_eq!(read(sql), None);
+        assert_eq!(tables_read(sql, &schema, Some("timestamps")), Some(vec![TableId(1)]));
     }
 }

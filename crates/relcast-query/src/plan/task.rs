@@ -14,6 +14,7 @@ use relcast_catalog::{
 
 use super::entities::{fill_in_from, times_sql};
 use super::label_plan::{When, fill_in_when};
+use super::select::times_read;
 use crate::bind::{FillIn, Item, TaskType};
 use crate::error::{QueryError, did_you_mean};
 use crate::options::Options;
@@ -47,7 +48,9 @@ pub(super) fn read(manifest: &TaskManifest, schema: &Schema) -> Result<TaskParts
         return fill_in(manifest, schema, entity, task_type, options);
     };
     let horizon = horizon(manifest)?;
-    let sql = with_known_dates(schema, translated(manifest, sql, horizon)?);
+    let sql = translated(manifest, sql, horizon)?;
+    let read = times_read(&sql, schema, Some("timestamps"));
+    let sql = with_known_dates(schema, sql);
     let labels = label_sql(manifest, task_type, &sql);
     let item = match (&manifest.dst_entity_table, &manifest.dst_entity_col) {
         (Some(table), Some(column)) => {
@@ -55,7 +58,7 @@ pub(super) fn read(manifest: &TaskManifest, schema: &Schema) -> Result<TaskParts
         }
         _ => None,
     };
-    let when = When::InWindows { read: all_times(schema), whole: Vec::new() };
+    let when = When::ByTask { read, whole: all_times(schema) };
     Ok(TaskParts { task_type, entity, horizon, item, options, labels, when })
 }
 
@@ -328,6 +331,31 @@ mod tests {
             message.contains("a table \"Timestamps\", which is the name of the cutoffs"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn predictions_are_at_the_newest_time_of_what_the_sql_reads_and_cutoffs_lie_in_the_whole() {
+        let mut schema = users(&["orders", "users", "visits"]);
+        for table in [0, 2] {
+            schema.tables[table].known_from = KnownFrom::TimeColumn("at".to_owned());
+        }
+        let manifest = |sql: &str| TaskManifest {
+            task_type: "regression".to_owned(),
+            entity_table: "users".to_owned(),
+            entity_col: "id".to_owned(),
+            timedelta: Some("30 days".to_owned()),
+            sql: Some(sql.to_owned()),
+            ..TaskManifest::default()
+        };
+        let times = |sql: &str| match super::read(&manifest(sql), &schema).unwrap().when {
+            When::ByTask { read, whole } => (read, whole),
+            other => panic!("{other:?}"),
+        };
+        let of = |table: &str| format!("SELECT x.\"at\" AS \"time\" FROM \"{table}\" AS x");
+        let both = vec![of("orders"), of("visits")];
+        let joined = "SELECT 1 FROM timestamps t JOIN visits v ON v.at > t.timestamp JOIN users u ON u.id = v.id";
+        assert_eq!(times(joined), (vec![of("visits")], both.clone()));
+        assert_eq!(times("SELECT 1 FROM timestamps, users"), (both.clone(), both));
     }
 
     fn translated_sql(sql: &str) -> String {

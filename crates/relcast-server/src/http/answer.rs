@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use chrono::DateTime;
 use futures::stream;
-use relcast_engine::{Row, rows_as_json};
+use relcast_engine::{Row, repeated_column, rows_as_json};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -71,6 +71,12 @@ impl Running {
 
     /// All rows, to be told as JSON.
     pub(super) async fn collect(mut self) -> Result<Rows, HttpError> {
+        if let Some(name) = repeated_column(&self.schema) {
+            let message =
+                format!("two columns have the name \"{name}\", and JSON keeps one of them");
+            let hint = format!("rename one with AS, or send the header accept: {ARROW}");
+            return Err(HttpError::new("42701", message).with_hint(hint));
+        }
         let columns = self.schema.fields().iter().map(|field| Column {
             name: field.name().clone(),
             data_type: field.data_type().to_string(),

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use crate::front::Stream;
 use crate::measure::{Open, Protocol};
 
 /// How long a client may take to agree on TLS.
@@ -24,16 +24,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Where connections come in.
 pub(super) struct Door {
     listener: TcpListener,
-    address: SocketAddr,
     tls: Option<TlsAcceptor>,
     places: Arc<Semaphore>,
     greeting: JoinSet<Option<(Connection, SocketAddr)>>,
 }
-
-/// A byte stream in both directions.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// A connection; its place is free again when it ends.
 pub(super) struct Connection {
@@ -44,14 +38,9 @@ pub(super) struct Connection {
 
 impl Door {
     /// At most `connections` are open at a time.
-    pub(super) fn new(
-        listener: TcpListener,
-        address: SocketAddr,
-        tls: Option<TlsAcceptor>,
-        connections: usize,
-    ) -> Self {
+    pub(super) fn new(listener: TcpListener, tls: Option<TlsAcceptor>, connections: usize) -> Self {
         let places = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
-        Self { listener, address, tls, places, greeting: JoinSet::new() }
+        Self { listener, tls, places, greeting: JoinSet::new() }
     }
 
     fn greet(&mut self, stream: TcpStream, from: SocketAddr) {
@@ -81,13 +70,9 @@ impl Door {
             Some((connection, from))
         });
     }
-}
 
-impl Listener for Door {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
+    /// The next connection, once TLS is agreed on.
+    pub(super) async fn accept(&mut self) -> (Connection, SocketAddr) {
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
@@ -104,10 +89,6 @@ impl Listener for Door {
                 }
             }
         }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        Ok(self.address)
     }
 }
 

@@ -68,7 +68,7 @@ fn status_of(code: &str) -> StatusCode {
         "53300" | "57P01" | "57P03" => StatusCode::SERVICE_UNAVAILABLE,
         "57014" => StatusCode::GATEWAY_TIMEOUT,
         "0A000" => StatusCode::NOT_IMPLEMENTED,
-        "XX000" => StatusCode::INTERNAL_SERVER_ERROR,
+        "XX000" | "XX001" | "58030" | "58P01" => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::BAD_REQUEST,
     }
 }

@@ -81,18 +81,23 @@ pub(super) async fn predict(
 ) -> Result<Response, HttpError> {
     let as_of = request.as_of.as_deref().map(read_moment).transpose()?;
     let version = request.version.map(|version| i64::try_from(version).unwrap_or(i64::MAX));
-    let (engine, turn) = (shared.session.engine(), shared.turn()?);
+    let turn = shared.turn()?;
     let found = turn.within(async {
+        let session = shared.session.get().await?;
+        let engine = session.engine();
         let stored = engine.stored(&model, version).await?;
         let until = engine.newest_time(&stored).await?;
-        Ok((stored, until))
+        let cutoff = engine.default_cutoff(&stored).await?;
+        Ok((stored, until, cutoff))
     });
-    let (stored, until) = found.await?;
+    let (stored, until, default) = found.await?;
     let options = read_options(&request.options)?;
     let query = query(&stored, request.keys.as_deref(), as_of, options)?;
     let statement = statement(query, request.limit);
     let running = turn.run(&shared, &caller, &statement, "").await.map_err(without_place)?;
-    let (cutoff, data_until) = (moment(as_of.unwrap_or(until)), moment(until));
+    let cutoff = moment(as_of.unwrap_or(default));
+    // The source may have changed in between.
+    let data_until = moment(running.data_until().unwrap_or(until));
     if wants_arrow(&headers) {
         return running.stream(&[
             ("model", stored.name.clone()),

@@ -5,7 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use relcast_engine::{LogWatcher, Session};
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use relcast_engine::{LogWatcher, Reach, Session};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +22,8 @@ use crate::listen::{ServeError, acceptor};
 use crate::live::{Live, LiveSession};
 use crate::measure;
 
+/// How long a client may take until the head of its next request is there.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How long statements that run may take to end when the server stops.
 const GRACE: Duration = Duration::from_secs(10);
 /// How long answers may then take to be sent.
@@ -37,6 +44,8 @@ pub struct HttpOptions {
     pub statement_timeout: Option<Duration>,
     /// Bytes that the SQL of one statement may take; as many as there are if not said.
     pub statement_memory: Option<usize>,
+    /// Folders whose files statements may name.
+    pub files: Arc<[PathBuf]>,
 }
 
 /// A server that listens for HTTP.
@@ -45,6 +54,7 @@ pub struct HttpServer {
     address: SocketAddr,
     session: LiveSession,
     options: HttpOptions,
+    patience: Duration,
 }
 
 /// What all requests share.
@@ -78,15 +88,23 @@ impl HttpServer {
         let tls = options.tls.as_ref().map(|(certificate, key)| acceptor(certificate, key));
         let tls = tls.transpose()?;
         let session = Session::open(live.engine(), Arc::new(LogWatcher)).await?;
-        let session = session.with_statement_memory(options.statement_memory);
+        let session = session
+            .with_statement_memory(options.statement_memory)
+            .with_reach(Reach::Folders(options.files.clone()));
         let session = LiveSession::new(live, session);
         let failed = |source| ServeError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         measure::start();
         let connections = options.max_statements.saturating_mul(CONNECTIONS_A_STATEMENT);
-        let door = Door::new(listener, address, tls, connections);
-        Ok(Self { door, address, session, options })
+        let door = Door::new(listener, tls, connections);
+        Ok(Self { door, address, session, options, patience: PATIENCE })
+    }
+
+    /// The same, where a client may be silent for so long before it asks; a minute if not said.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// The address that is listened at.
@@ -100,7 +118,7 @@ impl HttpServer {
     /// # Errors
     /// None while it serves; a connection that fails is logged.
     pub async fn serve(self, stop: CancellationToken) -> Result<(), ServeError> {
-        let Self { door, address, session, options } = self;
+        let Self { door, address, session, options, patience } = self;
         let ending = CancellationToken::new();
         let shared = Arc::new(Shared {
             session,
@@ -111,8 +129,7 @@ impl HttpServer {
             stopping: stop.clone(),
             ending: ending.clone(),
         });
-        let serving = axum::serve(door, router(shared))
-            .with_graceful_shutdown(stop.clone().cancelled_owned());
+        let serving = answer(door, router(shared), patience, &stop);
         let ended = async {
             stop.cancelled().await;
             tokio::time::sleep(GRACE).await;
@@ -120,9 +137,7 @@ impl HttpServer {
             tokio::time::sleep(CLOSING).await;
         };
         tokio::select! {
-            served = async { serving.await } => {
-                served.map_err(|source| ServeError::Listen { address, source })
-            }
+            () = serving => Ok(()),
             () = ended => {
                 tracing::info!("requests that were still open are closed");
                 Ok(())
@@ -130,4 +145,26 @@ impl HttpServer {
             () = measure::upkeep() => Ok(()),
         }
     }
+}
+
+/// Answers who comes in until `stop` is cancelled, and then until all are answered.
+async fn answer(mut door: Door, router: Router, patience: Duration, stop: &CancellationToken) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(patience);
+    let (service, open) = (TowerToHyperService::new(router), GracefulShutdown::new());
+    loop {
+        let (connection, from) = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = door.accept() => accepted,
+        };
+        let serving = http.serve_connection(TokioIo::new(connection), service.clone());
+        let serving = open.watch(serving);
+        tokio::spawn(async move {
+            if let Err(error) = serving.await {
+                tracing::debug!(%error, %from, "a connection ended");
+            }
+        });
+    }
+    drop(door);
+    open.shutdown().await;
 }

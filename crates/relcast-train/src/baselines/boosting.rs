@@ -4,8 +4,12 @@
 //! own before anything is drawn at random, and one thread does the work, so the predictions depend
 //! on neither the order of the rows nor the machine's number of cores.
 
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::Duration;
+
 use perpetual::{Matrix, PerpetualBooster, objective::Objective};
 use rayon::prelude::*;
+use relcast_graph::{Stop, Stopped};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{BaselineError, labels::check_labels};
@@ -23,6 +27,8 @@ const MAX_TRAIN_ROWS: usize = 60_000;
 /// gradient has no size, so the library's steps are of one unit whatever the label's own is: shares
 /// between 0 and 1 were overshot, and heavy tails never reached.
 const UNITS: f64 = 10.0;
+/// How often whoever waits is looked for.
+const LOOK: Duration = Duration::from_millis(50);
 /// Seeds the order of training rows and the library's own draws.
 const SEED: u64 = 7;
 
@@ -56,21 +62,46 @@ pub struct FeatureColumns {
 /// labels are equal the prediction is the constant that fits the task best.
 ///
 /// # Errors
-/// If shapes disagree, labels do not suit the task, there are none, or the library fails.
+/// If shapes disagree, labels do not suit the task, there are none, the library fails, or it was
+/// stopped.
 pub fn fit_predict(
     train_x: &FeatureColumns,
     train_y: &[f64],
     test_x: &FeatureColumns,
     task: BoostingTask,
 ) -> Result<Vec<f64>, BaselineError> {
+    let stop = Stop::current();
+    stop.check()?;
     check_shapes(train_x, train_y, test_x)?;
     check_labels("gradient boosting", train_y.iter().copied())?;
     check_classes(train_y, task)?;
     let data = TrainingData::prepare(train_x, train_y, test_x);
-    match task {
+    let among_others = stop.clone();
+    given_up_if(&stop, move || match task {
         BoostingTask::Binary => data.fit_predict(&data.labels, Loss::Log),
         BoostingTask::Median => data.fit_predict_median(),
-        BoostingTask::Multiclass { classes } => one_against_rest(&data, classes),
+        BoostingTask::Multiclass { classes } => one_against_rest(&data, classes, &among_others),
+    })
+}
+
+/// What `fit` gives. The library cannot be told to stop: once nobody waits any more, the thread that
+/// fits is left to itself and ends within seconds.
+fn given_up_if(
+    stop: &Stop,
+    fit: impl FnOnce() -> Result<Vec<f64>, BaselineError> + Send + 'static,
+) -> Result<Vec<f64>, BaselineError> {
+    let (sender, receiver) = sync_channel(1);
+    // Nobody receives what was given up.
+    let fitting = std::thread::spawn(move || drop(sender.send(fit())));
+    loop {
+        match receiver.recv_timeout(LOOK) {
+            Ok(predicted) => return predicted,
+            Err(RecvTimeoutError::Timeout) => stop.check()?,
+            Err(RecvTimeoutError::Disconnected) => match fitting.join() {
+                Err(panic) => std::panic::resume_unwind(panic),
+                Ok(()) => return Err(Stopped.into()),
+            },
+        }
     }
 }
 
@@ -181,10 +212,15 @@ impl TrainingData {
 }
 
 /// Probabilities of one model per class against all others, scaled to sum to 1 in each row.
-fn one_against_rest(data: &TrainingData, classes: usize) -> Result<Vec<f64>, BaselineError> {
+fn one_against_rest(
+    data: &TrainingData,
+    classes: usize,
+    stop: &Stop,
+) -> Result<Vec<f64>, BaselineError> {
     let columns: Vec<Vec<f64>> = (0..classes)
         .into_par_iter()
         .map(|class| {
+            stop.check()?;
             let is_class = |label: &f64| f64::from(u8::from(*label == class as f64));
             let labels: Vec<f64> = data.labels.iter().map(is_class).collect();
             data.fit_predict(&labels, Loss::Log)
@@ -255,6 +291,10 @@ fn varies(values: &[f64]) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::time::Instant;
+
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
     use crate::metrics::{auroc, mae, multiclass_accuracy};
 
@@ -336,6 +376,23 @@ mod tests {
         assert_eq!(p, [0.25, 0.25]);
         let p = fit_predict(&features(3, 1), &[2.0; 3], &features(2, 2), BoostingTask::Median);
         assert_eq!(p.unwrap(), [2.0, 2.0]);
+    }
+
+    #[test]
+    fn whoever_waits_no_longer_is_told_so_at_once() {
+        let (train, test) = (features(MAX_TRAIN_ROWS, 7), features(100, 8));
+        let y = quantity(&train);
+        let token = CancellationToken::new();
+        let _entered = Stop::on(&token).enter();
+        let told = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            token.cancel();
+            Instant::now()
+        });
+        let given_up = fit_predict(&train, &y, &test, BoostingTask::Median);
+        assert!(matches!(given_up, Err(BaselineError::Stopped(_))), "{given_up:?}");
+        let told = told.join().unwrap();
+        assert!(told.elapsed() < Duration::from_secs(1), "{:?}", told.elapsed());
     }
 
     #[test]

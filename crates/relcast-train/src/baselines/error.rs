@@ -1,5 +1,6 @@
 //! What can go wrong in a baseline.
 
+use relcast_graph::Stopped;
 use thiserror::Error;
 
 /// Why a baseline gives no predictions.
@@ -44,6 +45,9 @@ pub enum BaselineError {
         /// The size given.
         found: usize,
     },
+    /// Nobody waits for the baseline any more.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
     /// The boosting library failed.
     #[error("gradient boosting failed on {rows} rows and {columns} columns: {message}")]
     Boosting {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use relcast_graph::Stop;
 use relcast_nn::Ensemble;
 use relcast_query::{Cutoffs, History};
 use serde::{Deserialize, Serialize};
@@ -88,7 +89,7 @@ impl Judge<'_> {
     /// The figures of `network` and of every baseline for each split and history asked for.
     ///
     /// # Errors
-    /// If scoring or a baseline fails.
+    /// If scoring or a baseline fails, or it was stopped.
     pub fn evaluate(
         &self,
         network: &Ensemble,
@@ -200,7 +201,7 @@ impl Judge<'_> {
         let table = &inputs.features[inputs.entity.index()];
         let seeds = examples.seeds(positions, visible_end, &inputs.graph, inputs.entity);
         let mut columns: Vec<Vec<f64>> = Vec::new();
-        for (i, row) in seeds.rows.iter().enumerate() {
+        for (i, row) in Stop::current().while_waited_for(&seeds.rows).enumerate() {
             let row = (*row != relcast_sampler::UNKNOWN_ROW).then_some(*row);
             let (mut dense, mut entries, mut moments) = (Vec::new(), Vec::new(), Vec::new());
             table.push_row(row, table.hidden(row, seeds.views[i]), &mut dense, &mut entries);

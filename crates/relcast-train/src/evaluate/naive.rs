@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use relcast_graph::Stop;
 use relcast_query::{Cutoffs, History};
 
 use super::row_history::RowHistory;
@@ -90,6 +91,11 @@ impl Naive<'_> {
         &self,
         column: impl Fn(Option<usize>) -> Result<Vec<f64>, BaselineError>,
     ) -> Result<Vec<f64>, BaselineError> {
+        let stop = Stop::current();
+        let column = |class| {
+            stop.check()?;
+            column(class)
+        };
         let Task::Multiclass { classes } = self.task else { return column(None) };
         let columns =
             (0..classes.len()).map(|class| column(Some(class))).collect::<Result<Vec<_>, _>>()?;

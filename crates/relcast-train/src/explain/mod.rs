@@ -14,6 +14,7 @@ mod importance;
 mod players;
 
 use burn::tensor::Device;
+use relcast_graph::Stop;
 use relcast_nn::Ensemble;
 use relcast_sampler::{Seeds, Subgraph, sample};
 
@@ -39,8 +40,6 @@ pub struct Explainer<'a> {
     pub network: &'a Ensemble,
     /// What stands beside them.
     pub model: &'a ModelPlan,
-    /// Whether nobody waits for the answer any more.
-    pub stopped: &'a dyn Fn() -> bool,
 }
 
 impl Explainer<'_> {
@@ -54,9 +53,7 @@ impl Explainer<'_> {
 
     /// Predictions for the seeds of `batch`.
     fn predict(&self, batch: HostBatch) -> Result<Vec<f64>, TrainError> {
-        if (self.stopped)() {
-            return Err(TrainError::Stopped);
-        }
+        Stop::current().check()?;
         let inputs = self.inputs;
         let batch = batch.into_tensors(&inputs.features, &inputs.plan, &Device::flex());
         let outputs = self.network.forward(&batch).into_data_as::<f32>();

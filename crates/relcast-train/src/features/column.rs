@@ -9,6 +9,7 @@ use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Float64Type};
 use arrow::error::ArrowError;
 use relcast_catalog::SemanticType;
+use relcast_graph::Stop;
 use serde::{Deserialize, Serialize};
 
 use crate::scale::RobustScale;
@@ -83,6 +84,7 @@ impl ColumnPlan {
         values: &ArrayRef,
         known: usize,
     ) -> Result<Option<Self>, ArrowError> {
+        let stop = Stop::current();
         let met = values.slice(0, known.min(values.len()));
         if met.null_count() == met.len() && semantic != SemanticType::Text {
             return Ok(None);
@@ -90,11 +92,14 @@ impl ColumnPlan {
         Ok(match semantic {
             SemanticType::Numerical => learn_numerical(&met)?,
             SemanticType::Categorical | SemanticType::Boolean => {
-                Some(Self::Categorical { vocabulary: vocabulary(strings(&met)?.iter().flatten()) })
+                let met = strings(&met)?;
+                let values = stop.while_waited_for(met.iter()).flatten();
+                Some(Self::Categorical { vocabulary: vocabulary(values) })
             }
             SemanticType::Multicategorical => {
                 let (members, _) = members(&met)?;
-                Some(Self::Multicategorical { vocabulary: vocabulary(members.iter().flatten()) })
+                let values = stop.while_waited_for(members.iter()).flatten();
+                Some(Self::Multicategorical { vocabulary: vocabulary(values) })
             }
             SemanticType::Text => (met.len() > met.null_count()).then_some(Self::Text),
             SemanticType::Embedding => vector_length(&met)?.map(|len| Self::Embedding { len }),
@@ -138,16 +143,18 @@ impl ColumnPlan {
         }
     }
 
-    /// Encodes all `values`: numbers `[rows * dense]` and entries `[rows * slots]`, row by row.
+    /// Encodes all `values`: numbers `[rows * dense]` and entries `[rows * slots]`, row by row; fewer
+    /// once nobody waits any more.
     ///
     /// # Errors
     /// Arrow's, if the column cannot be cast to what it was learnt as.
     pub fn encode(&self, values: &ArrayRef) -> Result<(Vec<f32>, Vec<u32>), ArrowError> {
+        let stop = Stop::current();
         let mut numbers = Vec::with_capacity(values.len() * self.dense());
         let mut entries = Vec::with_capacity(values.len() * self.slots());
         match self {
             Self::Numerical { mean, deviation, robust, knots, exact } => {
-                for value in &floats(values)? {
+                for value in stop.while_waited_for(&floats(values)?) {
                     let value = value.filter(|v| v.is_finite());
                     numbers.extend(encode_number(value, *mean, *deviation, robust, knots));
                     if let Some(exact) = exact {
@@ -156,12 +163,14 @@ impl ColumnPlan {
                 }
             }
             Self::Categorical { vocabulary } => {
-                entries.extend(strings(values)?.iter().map(|v| look_up(vocabulary, v)));
+                let values = strings(values)?;
+                let values = stop.while_waited_for(&values);
+                entries.extend(values.map(|v| look_up(vocabulary, v)));
             }
             Self::Multicategorical { vocabulary } => {
                 let (members, ends) = members(values)?;
                 let mut start = 0;
-                for end in ends {
+                for end in stop.while_waited_for(ends) {
                     let set = (start..end).take(SET_MEMBERS).map(|i| {
                         look_up(vocabulary, members.is_valid(i).then(|| members.value(i)))
                     });
@@ -170,7 +179,7 @@ impl ColumnPlan {
                 }
             }
             Self::Text => {
-                for text in &strings(values)? {
+                for text in stop.while_waited_for(&strings(values)?) {
                     let tokens = text.map(tokens).unwrap_or_default();
                     pad(&mut entries, tokens.into_iter(), TEXT_TOKENS);
                 }
@@ -181,7 +190,7 @@ impl ColumnPlan {
                     true => inner.value(i) as f32,
                     false => 0.0,
                 };
-                for range in ranges {
+                for range in stop.while_waited_for(ranges) {
                     // A vector of another length says as little as none.
                     match range.filter(|range| range.len() == *len) {
                         Some(range) => {

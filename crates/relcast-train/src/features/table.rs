@@ -5,6 +5,7 @@ use std::ops::Range;
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use relcast_catalog::{SemanticType, Table};
+use relcast_graph::Stop;
 use relcast_nn::TableShape;
 use serde::{Deserialize, Serialize};
 
@@ -94,7 +95,8 @@ impl TimestampCells {
 
 impl TablePlan {
     /// Learns `table` from its first `known` rows; `until` is the last training cutoff. Cells that
-    /// become known later read as NULL.
+    /// become known later read as NULL. Once nobody waits any more it learns from a part of them, and
+    /// nothing that is of use.
     ///
     /// # Errors
     /// Arrow's, if a column cannot be read as its semantic type, or `known_from` names too many
@@ -153,7 +155,8 @@ impl TimestampPlan {
 }
 
 impl TableFeatures {
-    /// Encodes all `rows` of `table` by `plan`; `times` says from when each is known.
+    /// Encodes all `rows` of `table` by `plan`; `times` says from when each is known. Once nobody
+    /// waits any more it is a part of them, and nothing that is of use.
     ///
     /// # Errors
     /// Arrow's, if a column no longer has the type it was learnt with, or `known_from` names too
@@ -180,7 +183,7 @@ impl TableFeatures {
         };
         let mut dense_at = 0;
         if plan.timed {
-            for (row, time) in times.iter().enumerate() {
+            for (row, time) in Stop::current().while_waited_for(times).enumerate() {
                 let mut season = Vec::with_capacity(SEASON_FEATURES);
                 season_features((*time != NO_TIME).then_some(*time), &mut season);
                 features.dense[row * shape.dense..][..SEASON_FEATURES].copy_from_slice(&season);

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::Device;
+use relcast_graph::Stopped;
 use relcast_nn::{Ensemble, ModelConfig};
 use serde::{Deserialize, Serialize};
 
@@ -205,7 +206,7 @@ fn run_epoch(
         done += chunk.len();
         match progress.step(epoch, done, positions.len(), total / done as f64) {
             ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(TrainError::Stopped),
+            ControlFlow::Break(()) => Err(Stopped.into()),
         }
     })?;
     Ok(total / done.max(1) as f64)

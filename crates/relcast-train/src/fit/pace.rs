@@ -51,7 +51,7 @@ impl Pace {
         positions.truncate(BATCHES * plan.batch_size);
         let mut watch = StopWatch { started: Instant::now(), most, first: None, last: None };
         match run_epoch(inputs, plan, train, &positions, &mut members, 1, &mut watch) {
-            Ok(_) | Err(TrainError::Stopped) => Ok(Self { seconds_per_row: watch.per_row() }),
+            Ok(_) | Err(TrainError::Stopped(_)) => Ok(Self { seconds_per_row: watch.per_row() }),
             Err(error) => Err(error),
         }
     }

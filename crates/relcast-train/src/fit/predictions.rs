@@ -43,15 +43,8 @@ pub fn measure(task: &Task, labels: &[f64], predictions: &[f64]) -> Metrics {
             metrics::regression(labels, predictions, Some(*deviation))
         }
         Task::Multiclass { classes } => {
-            // A class never met in training is always missed: it counts as one more class.
-            let n = classes.len();
-            let labels: Vec<usize> =
-                labels.iter().map(|y| if y.is_nan() { n } else { *y as usize }).collect();
-            let widened: Vec<f64> = predictions
-                .chunks_exact(n.max(1))
-                .flat_map(|row| row.iter().copied().chain([0.0]))
-                .collect();
-            metrics::multiclass(&labels, &widened, n + 1)
+            let labels: Vec<usize> = labels.iter().map(|y| *y as usize).collect();
+            metrics::multiclass(&labels, predictions, classes.len())
         }
     }
 }
@@ -63,10 +56,21 @@ pub fn top_classes(probabilities: &[f64], classes: usize) -> Vec<Option<usize>> 
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use relcast_nn::ModelConfig;
 
     use super::*;
+
+    #[test]
+    fn classes_never_met_in_training_are_classes_of_their_own() {
+        let task = Task::Multiclass { classes: vec!["a".to_owned(), "b".to_owned()] };
+        let predicted = [0.9, 0.1, 0.1, 0.9, 0.9, 0.1, 0.1, 0.9];
+        let metrics = measure(&task, &[0.0, 1.0, 2.0, 3.0], &predicted);
+        // F1 of 2/3, 2/3, 0, 0.
+        assert!((metrics.get("macro_f1").unwrap() - 1.0 / 3.0).abs() < 1e-12, "{metrics:?}");
+        assert_eq!((metrics.get("accuracy"), metrics.get("log_loss")), (Some(0.5), None));
+    }
 
     #[test]
     fn weights_of_training_are_taken_back_from_the_odds() {

@@ -1,8 +1,8 @@
 //! Metrics of multiclass classification.
 //!
-//! Labels are class numbers; probabilities are row-major with shape rows × `classes`. A label
-//! `>= classes` is a class that the model does not know: always predicted wrong, with
-//! probability zero.
+//! Labels are class numbers; probabilities are row-major with shape rows × `classes`. Labels
+//! `>= classes` are classes that the model does not know, each number one of its own: always
+//! predicted wrong.
 
 use super::set::{Metrics, mean};
 
@@ -45,13 +45,14 @@ pub fn macro_f1(labels: &[usize], probabilities: &[f64], classes: usize) -> Opti
 }
 
 /// Mean negative log likelihood of the labels in nats, probabilities clipped at the ε of `f64`.
+/// Undefined where a label is of a class that has no probability.
 #[must_use]
 pub fn multiclass_log_loss(labels: &[usize], probabilities: &[f64], classes: usize) -> Option<f64> {
     let rows = rows(labels, probabilities, classes)?;
-    mean(rows.map(|(label, row)| {
-        let p = row.get(label).copied().unwrap_or(0.0);
-        -p.clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln()
-    }))
+    if labels.iter().any(|label| *label >= classes) {
+        return None;
+    }
+    mean(rows.map(|(label, row)| -row[label].clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln()))
 }
 
 /// Label and probabilities per row; `None` where the shapes disagree or a value is no probability.
@@ -105,7 +106,25 @@ mod tests {
         let metrics = multiclass(&[0, 5], &[0.9, 0.1, 0.9, 0.1], 2);
         assert_eq!(metrics.get("accuracy"), Some(0.5));
         assert!((metrics.get("macro_f1").unwrap() - 1.0 / 3.0).abs() < 1e-12);
-        assert!(metrics.get("log_loss").unwrap() > 17.0);
+        assert_eq!(metrics.get("log_loss"), None);
+    }
+
+    #[test]
+    fn each_class_that_labels_or_predictions_have_counts_once() {
+        // f1_score([0, 1, 3, 4], [0, 1, 0, 2], average='macro', zero_division=0): the classes are
+        // the union 0, 1, 2, 3, 4, with F1 of 2/3, 1, 0, 0, 0.
+        let predicted = |class: usize| {
+            let mut row = [0.1; 3];
+            row[class] = 0.8;
+            row
+        };
+        let probabilities = [0, 1, 0, 2].map(predicted).concat();
+        let f1 = |labels: &[usize]| macro_f1(labels, &probabilities, 3).unwrap();
+        assert!((f1(&[0, 1, 3, 4]) - 1.0 / 3.0).abs() < 1e-12);
+        // One unknown class instead of two; and class 2 neither labelled nor predicted.
+        assert!((f1(&[0, 1, 3, 3]) - 5.0 / 12.0).abs() < 1e-12);
+        let never = [0, 1, 0, 1].map(predicted).concat();
+        assert!((macro_f1(&[0, 1, 3, 4], &never, 3).unwrap() - 1.0 / 3.0).abs() < 1e-12);
     }
 
     #[test]

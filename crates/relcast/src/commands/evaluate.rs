@@ -19,9 +19,10 @@ pub async fn run(common: &Common, arguments: &Evaluate) -> Result<(), Failure> {
     surround(&registry, &database, &model).await?;
     let (split, history) = (arguments.split, arguments.history);
     if let Some(folder) = &arguments.submit {
-        work::check_submission(&database, &catalog, &model, folder)?;
+        work::check_submission(&registry, &database, &catalog, &model, folder)?;
     }
-    let report = work::evaluate(&registry, &database, &catalog, &model, split, history).await?;
+    let report =
+        work::evaluate(&registry, &database, &catalog, &model, split, history, None).await?;
     if let Some(folder) = &arguments.submit {
         let file = work::submit(&registry, &database, &catalog, &model, folder).await?;
         tracing::info!("wrote {}", file.display());

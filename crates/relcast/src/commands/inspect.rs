@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use relcast_catalog::{Schema, inspect, propose_yaml};
+use relcast_catalog::{Catalog, inspect, propose_yaml};
 
 use super::open;
 use crate::arguments::{Common, Format, Inspect};
@@ -22,13 +22,13 @@ pub async fn run(common: &Common, arguments: &Inspect) -> Result<(), Failure> {
         Format::Dot => print(&inspection.to_dot())?,
     }
     if arguments.write {
-        write_yaml(&database.directory.join("relcast.yaml"), &catalog.schema)?;
+        write_yaml(&database.directory.join("relcast.yaml"), &catalog)?;
     }
     Ok(())
 }
 
-/// Writes the schema to a file that doesn't exist yet, whole or not at all.
-fn write_yaml(path: &Path, schema: &Schema) -> Result<(), Failure> {
+/// Writes the schema of `catalog` to a file that doesn't exist yet, whole or not at all.
+fn write_yaml(path: &Path, catalog: &Catalog) -> Result<(), Failure> {
     let failed = |error: std::io::Error| match error.kind() {
         ErrorKind::AlreadyExists => Failure::new(format!("{} is already there", path.display()))
             .with_hint("move it away first, or edit it by hand"),
@@ -40,7 +40,7 @@ fn write_yaml(path: &Path, schema: &Schema) -> Result<(), Failure> {
             .prefix(".relcast-")
             .permissions(Permissions::from_mode(0o666))
             .tempfile_in(folder)?;
-        file.write_all(propose_yaml(schema).as_bytes())?;
+        file.write_all(propose_yaml(catalog).as_bytes())?;
         file.as_file().sync_all()?;
         file.persist_noclobber(path)?;
         Ok(())

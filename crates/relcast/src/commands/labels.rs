@@ -1,6 +1,7 @@
 //! `relcast labels`: the label rows of one split, written to a file or table.
 
 use relcast_catalog::{Catalog, check_keys};
+use relcast_engine::check_outside_home;
 use relcast_query::{LabelPlan, bind_with, parse};
 use serde_json::json;
 
@@ -11,6 +12,7 @@ use crate::output::{print, print_json};
 
 /// Computes the label rows of a split and writes them under the manifest's column names.
 pub async fn run(common: &Common, arguments: &Labels) -> Result<(), Failure> {
+    check_outside_home(&common.home, arguments.output.path())?;
     relcast_connect::check_target(&arguments.output)?;
     let (database, catalog) = open(common, &arguments.source).await?;
     let plan = label_plan(common, &arguments.question, &catalog)?;

@@ -8,7 +8,7 @@ mod models;
 mod predict;
 mod serve;
 mod sql;
-mod train;
+pub mod train;
 
 use std::sync::Arc;
 

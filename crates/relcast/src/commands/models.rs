@@ -65,6 +65,8 @@ async fn show(format: Format, registry: &Registry, which: &ModelArguments) -> Re
         ("seed", version.seed.to_string()),
         ("schema", version.schema_fingerprint.clone()),
         ("data", version.data_fingerprint.clone()),
+        ("data until", version.data_until.map(format_time).unwrap_or_default()),
+        ("relcast", version.code_version.clone().unwrap_or_default()),
         ("artefact", version.artefact.display().to_string()),
         ("checksum", version.checksum.clone()),
     ];

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub async fn run(common: &Common, arguments: &Serve) -> Result<(), Failure> {
     let users = arguments.users.as_deref().map(read_users).transpose()?.unwrap_or_default();
     let tokens = arguments.tokens.as_deref().map(read_tokens).transpose()?.unwrap_or_default();
+    let files = arguments.files.iter().map(|folder| opened(folder));
+    let files = files.collect::<Result<Arc<[PathBuf]>, _>>()?;
     let home = Home::open(&common.home)?;
     let registry = Registry::open(&home).await?;
     let engine = async || {
@@ -38,6 +40,7 @@ pub async fn run(common: &Common, arguments: &Serve) -> Result<(), Failure> {
         max_connections: arguments.max_connections,
         statement_timeout: arguments.statement_timeout,
         statement_memory: arguments.statement_memory.map(|mib| mib << 20),
+        files: files.clone(),
     };
     let server = Server::bind(arguments.pg, live.clone(), options).await?;
     let address = server.address().unwrap_or(arguments.pg);
@@ -47,7 +50,7 @@ pub async fn run(common: &Common, arguments: &Serve) -> Result<(), Failure> {
         address.port()
     );
     let http = match arguments.http {
-        Some(address) => Some(bind_http(address, live.clone(), arguments, tokens).await?),
+        Some(address) => Some(bind_http(address, live.clone(), arguments, tokens, files).await?),
         None => None,
     };
     let stop = CancellationToken::new();
@@ -85,6 +88,7 @@ async fn bind_http(
     live: Arc<Live>,
     arguments: &Serve,
     tokens: Tokens,
+    files: Arc<[PathBuf]>,
 ) -> Result<HttpServer, Failure> {
     let options = HttpOptions {
         tokens,
@@ -92,11 +96,21 @@ async fn bind_http(
         max_statements: arguments.max_connections,
         statement_timeout: arguments.statement_timeout,
         statement_memory: arguments.statement_memory.map(|mib| mib << 20),
+        files,
     };
     let scheme = if options.tls.is_some() { "https" } else { "http" };
     let server = HttpServer::bind(address, live, options).await?;
     tracing::info!("HTTP at {scheme}://{}; /openapi.json tells what there is", server.address());
     Ok(server)
+}
+
+/// A folder of `--files`, wherever links lead.
+fn opened(folder: &Path) -> Result<PathBuf, Failure> {
+    let found = folder.canonicalize().and_then(|found| found.read_dir().map(|_| found));
+    found.map_err(|error| {
+        let message = format!("cannot read the folder {}: {error}", folder.display());
+        Failure::new(message).with_hint("--files names folders that are there")
+    })
 }
 
 async fn told_to_end() {

@@ -10,7 +10,7 @@ use super::open;
 use super::train::Terminal;
 use crate::arguments::{Common, Sql};
 use crate::failure::Failure;
-use crate::output::print_rows;
+use crate::output::{print_rows, tell};
 use crate::prompt;
 
 /// Runs the statements one after the other and prints the result of each; stops at an error. At a
@@ -21,14 +21,15 @@ pub async fn run(common: &Common, arguments: &Sql) -> Result<(), Failure> {
     let registry = Registry::open(&home).await?;
     let (database, catalog) = open(common, &arguments.source).await?;
     let engine = Arc::new(Engine::new(registry, database, catalog));
-    let session = Session::open(engine, Arc::new(Terminal::new())).await?;
+    let session = Session::open(engine, Arc::new(Terminal::default())).await?;
     if asks {
         return prompt::ask(&session, home.path()).await;
     }
     let text = statements_text(arguments)?;
-    for statement in statements(&text).map_err(|error| Failure::of_query(&error, &text))? {
+    let all = statements(&text).map_err(|error| Failure::of_query(&error, &text))?;
+    for (number, statement) in (1..).zip(all) {
         let statement = statement.map_err(|error| Failure::of_query(&error, &text))?;
-        let failed = |error| Failure::of_statement(error, &text);
+        let failed = |error| Failure::of_statement(error, &text, number);
         let answer = session.run(&statement).await.map_err(failed)?;
         match answer.rows {
             Some(rows) => {
@@ -36,7 +37,7 @@ pub async fn run(common: &Common, arguments: &Sql) -> Result<(), Failure> {
                 let batches = rows.collect().await.map_err(|error| failed(error.into()))?;
                 print_rows(common.format, &schema, &batches)?;
             }
-            None => eprintln!("{}", answer.tag),
+            None => tell(&answer.tag),
         }
     }
     Ok(())

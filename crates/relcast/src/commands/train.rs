@@ -1,7 +1,7 @@
 //! `relcast train`: from a question to a registered model.
 
 use std::ops::ControlFlow;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use relcast_engine::work::{self, Question};
@@ -11,6 +11,7 @@ use relcast_train::fit::{EpochReport, Progress};
 use super::open;
 use crate::arguments::{Common, Train};
 use crate::failure::Failure;
+use crate::output::tell;
 
 /// Trains, evaluates and registers a model, and prints its figures.
 pub async fn run(common: &Common, arguments: &Train) -> Result<(), Failure> {
@@ -58,6 +59,14 @@ impl Drop for Bar {
     }
 }
 
+impl Bar {
+    /// Begins anew, with the figure of the epoch that is done.
+    fn next_epoch(&mut self, report: &EpochReport) {
+        self.metric = report.metric.map(|m| format!("  val {m:.4}")).unwrap_or_default();
+        self.bar.reset();
+    }
+}
+
 impl Progress for Bar {
     fn step(&mut self, epoch: usize, done: usize, total: usize, loss: f64) -> ControlFlow<()> {
         self.bar.set_length(total as u64);
@@ -68,8 +77,7 @@ impl Progress for Bar {
     }
 
     fn epoch(&mut self, report: &EpochReport) {
-        self.metric = report.metric.map(|m| format!("  val {m:.4}")).unwrap_or_default();
-        self.bar.reset();
+        self.next_epoch(report);
         self.bar.suspend(|| tracing::info!("{report}"));
     }
 
@@ -78,25 +86,42 @@ impl Progress for Bar {
     }
 }
 
-/// A bar that several may tell of.
-pub struct Terminal(Mutex<Option<Bar>>);
+/// Shows the progress of a statement: in place where a terminal can, else as lines of the log.
+#[derive(Default)]
+pub struct Terminal(Mutex<Shown>);
+
+#[derive(Default)]
+struct Shown {
+    bar: Option<Bar>,
+    /// Nobody looks any more: what is still told comes from work that is about to end.
+    ended: bool,
+}
 
 impl Terminal {
-    /// A terminal without a bar.
-    pub fn new() -> Self {
-        Self(Mutex::new(None))
+    /// Removes what is shown, and shows nothing more.
+    pub fn end(&self) {
+        let mut shown = self.shown();
+        shown.ended = true;
+        shown.bar = None;
+    }
+
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        // A bar that a panic left behind can still be drawn.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn with_bar(&self, tell: impl FnOnce(&mut Bar)) {
-        // A bar that a panic left behind can still be drawn.
-        let mut bar = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        tell(bar.get_or_insert_with(Bar::new));
+        let mut shown = self.shown();
+        if !shown.ended {
+            tell(shown.bar.get_or_insert_with(Bar::new));
+        }
     }
 }
 
 impl Watcher for Terminal {
     fn notice(&self, text: &str) {
-        self.with_bar(|bar| bar.bar.suspend(|| eprintln!("notice: {text}")));
+        let text = relcast_connect::redacted(text);
+        self.with_bar(|bar| bar.bar.suspend(|| tell(&format!("notice: {text}"))));
     }
 
     fn step(&self, epoch: usize, done: usize, total: usize, loss: f64) {
@@ -106,10 +131,13 @@ impl Watcher for Terminal {
     }
 
     fn epoch(&self, report: &EpochReport) {
-        self.with_bar(|bar| bar.epoch(report));
+        self.with_bar(|bar| match bar.bar.is_hidden() {
+            true => bar.epoch(report),
+            false => bar.next_epoch(report),
+        });
     }
 
     fn trained(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.shown().bar = None;
     }
 }

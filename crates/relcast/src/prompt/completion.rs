@@ -1,5 +1,7 @@
 //! Words that the Tab key completes, and when a line is a whole statement.
 
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use relcast_engine::Session;
 use rustyline::completion::{Completer, Pair};
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
@@ -92,18 +94,22 @@ const KEYWORDS: &[&str] = &[
     "YEARS",
 ];
 
-/// What can be completed: keywords, tables and columns.
+/// What can be completed: keywords, and the names of tables, views, columns and models.
 pub struct Words {
     names: Vec<String>,
 }
 
 impl Words {
-    /// The words of a session's database.
-    pub fn of(session: &Session) -> Self {
-        let schema = &session.engine().catalog.schema;
-        let columns = schema.tables.iter().flat_map(|t| t.columns.iter().map(|c| &c.name));
+    /// The words of a session's database, as it is now.
+    pub async fn of(session: &Session) -> Self {
+        let engine = session.engine();
+        let tables = &engine.catalog.schema.tables;
+        let columns = tables.iter().flat_map(|t| t.columns.iter().map(|c| c.name.clone()));
+        // Without the names of models the others are still of use.
+        let models = engine.registry.versions().await.unwrap_or_default();
+        let models = models.into_iter().filter(|m| !m.is_quick()).map(|m| m.model);
         let mut names: Vec<String> =
-            schema.tables.iter().map(|t| &t.name).chain(columns).cloned().collect();
+            session.table_names().into_iter().chain(columns).chain(models).collect();
         names.sort_unstable();
         names.dedup();
         Self { names }
@@ -167,7 +173,10 @@ fn is_whole(text: &str) -> bool {
         return true;
     }
     // An open quote swallows the semicolon, and cannot be divided into tokens.
-    text.ends_with(';') && relcast_query::statements(text).is_ok()
+    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, text).tokenize() else { return false };
+    // A comment may follow, or be all there is.
+    let last = tokens.iter().rfind(|token| !matches!(token, Token::Whitespace(_)));
+    last.is_none_or(|token| *token == Token::SemiColon)
 }
 
 #[cfg(test)]
@@ -192,5 +201,7 @@ mod tests {
         assert!(is_whole("SELECT 1;") && is_whole("\\d") && is_whole(" "));
         assert!(!is_whole("SELECT 1") && !is_whole("SELECT ';"));
         assert!(is_whole("SELECT\n ';';"));
+        assert!(is_whole("SELECT 1; -- done") && is_whole("-- nothing"));
+        assert!(!is_whole("SELECT 1 -- done;") && !is_whole("SELECT 1; SELECT 2"));
     }
 }

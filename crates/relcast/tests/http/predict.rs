@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::client::{ARROW, Served};
-use super::common::QUERY;
+use super::common::{QUERY, shop};
 
 const PREDICT: &str = "/v1/models/churn/predict";
 /// The newest time of the orders.
@@ -51,6 +51,26 @@ fn predictions_are_those_of_sql_and_say_what_they_come_from() {
     let stranger = served.post(PREDICT, &json!({ "keys": [4711] })).json();
     assert_eq!(stranger["rows"][0]["prediction"], Value::Null);
     assert_eq!(stranger["rows"][0]["reason"], "no row has this key");
+}
+
+#[test]
+fn stale_data_and_stale_models_are_told() {
+    let shop = shop();
+    let orders = shop.path().join("orders.csv");
+    let served = Served::over(shop, &["--freshness", "0s"]);
+    served.create_churn();
+    let told = |sql: &str| served.sql(sql).json()["notices"].to_string();
+    let predict = "PREDICT USING MODEL churn FOR customers.customer_id = 3";
+    assert!(!told(predict).contains("stale"), "{}", told(predict));
+    let later = told(&format!("{predict} AS OF '2022-06-30'"));
+    assert!(later.contains("the data are stale: they end on 2021-12-11 10:00:00"), "{later}");
+
+    // The data go on, the model is as it was.
+    let text = std::fs::read_to_string(&orders).unwrap();
+    std::fs::write(&orders, text + "9000,3,2022-06-01 10:00:00,7.5\n").unwrap();
+    let told = told(predict);
+    let expected = "is stale: it learnt from data until 2021-12-11 10:00:00";
+    assert!(told.contains(expected) && told.contains("REFRESH MODEL"), "{told}");
 }
 
 #[test]
@@ -113,7 +133,7 @@ fn what_cannot_be_predicted_is_told() {
         (PREDICT, json!({ "keys": [] }), 400, "22023", "keys is empty"),
         (PREDICT, json!({ "keys": [null] }), 400, "22023", "customer_id"),
         (PREDICT, json!({ "keys": [[1, 2]] }), 400, "22023", "customer_id"),
-        (PREDICT, json!({ "keys": ["x"] }), 400, "42601", "customer_id"),
+        (PREDICT, json!({ "keys": ["x"] }), 400, "42000", "customer_id"),
         (PREDICT, json!({ "as_of": "yesterday" }), 400, "22007", "yesterday"),
         (PREDICT, json!({ "limit": -1 }), 400, "22032", "cannot be read"),
         (PREDICT, json!({ "kyes": [1] }), 400, "22032", "kyes"),

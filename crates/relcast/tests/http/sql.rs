@@ -23,6 +23,20 @@ fn rows_come_in_the_order_of_their_columns() {
 }
 
 #[test]
+fn no_value_is_lost_to_a_column_of_the_same_name() {
+    let served = Served::start(&[]);
+    let sql = "SELECT c.customer_id, o.customer_id FROM customers c JOIN orders o ON o.order_id = 1 LIMIT 1";
+    let answer = served.sql(sql);
+    let message = answer.error()["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("\"customer_id\""), "{message}");
+    assert_eq!(answer.failure(), (400, "42701".to_owned()));
+    let arrow = served.post_with("/v1/sql", &[("accept", ARROW)], &json!({ "sql": sql }));
+    assert_eq!(arrow.batches().0.fields().len(), 2);
+    let renamed = sql.replacen("c.customer_id", "c.customer_id AS customer", 1);
+    assert_eq!(served.sql(&renamed).status, 200);
+}
+
+#[test]
 fn parameters_stand_for_values() {
     let served = Served::start(&[]);
     let ask = |sql: &str, parameters: Value| {
@@ -37,11 +51,9 @@ fn parameters_stand_for_values() {
     // A float stays one.
     assert_eq!(ask("SELECT $1 / 2 AS a", json!([3.0])).json()["rows"], json!([{"a": 1.5}]));
     assert_eq!(ask("SELECT $1", json!([[1]])).failure(), (400, "22023".to_owned()));
-    assert_eq!(ask("SELECT $2", json!([1])).status, 400);
-    assert_eq!(
-        ask("PREDICT USING MODEL m AS OF $2", json!([1])).failure(),
-        (400, "42P02".to_owned())
-    );
+    for open in ["SELECT $2", "PREDICT USING MODEL m AS OF $2"] {
+        assert_eq!(ask(open, json!([1])).failure(), (400, "42P02".to_owned()), "{open}");
+    }
 }
 
 #[test]

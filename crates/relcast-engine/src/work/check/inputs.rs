@@ -1,5 +1,5 @@
-//! What the model reads, at training and since: one query for each column, over the table with the
-//! times from which its rows are known.
+//! What the model reads, at training and since: queries for each table and column, over the table
+//! with the times from which its rows are known.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +8,12 @@ use arrow::datatypes::{Float64Type, Int64Type};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::SessionContext;
 use relcast_catalog::{KnownFrom, Schema, TableId, known_relation, quoted};
+use relcast_graph::Stop;
 use relcast_train::features::ColumnPlan;
 use relcast_train::model::sample_plan;
 
-use super::{CheckLine, CheckedKind, Side, go_on};
+use super::windows::Windows;
+use super::{CheckLine, CheckedKind, Side};
 use crate::error::EngineError;
 use crate::stored::StoredModel;
 
@@ -28,28 +30,46 @@ pub(super) async fn check(
     context: &SessionContext,
     model: &StoredModel,
     newest: i64,
-    stopped: &dyn Fn() -> bool,
 ) -> Result<Vec<CheckLine>, EngineError> {
     let until = model.cutoffs.train.last().copied().unwrap_or(model.cutoffs.val_timestamp);
     let context = one_partition(context);
     let mut lines = Vec::new();
     for table in tables(model)? {
+        let name = &model.schema.table(table).name;
+        let is_static = model.schema.table(table).known_from == KnownFrom::Static;
+        if !is_static {
+            Stop::current().check()?;
+            let windows = Windows::new(model.cutoffs.horizon, until, newest);
+            let rows = read(&context, &windows.sql(&model.schema, table)).await?;
+            lines.push(windows.judged(CheckLine::new(CheckedKind::Rows, name, "*"), &rows));
+        }
         for column in columns(model, table) {
-            go_on(stopped)?;
-            let name = &model.schema.table(table).name;
+            Stop::current().check()?;
             let line = CheckLine::new(CheckedKind::Input, name, &column.name);
-            if model.schema.table(table).known_from == KnownFrom::Static {
+            if is_static {
                 // Such rows do not come: they are the same ones at any time.
                 lines.push(line);
                 continue;
             }
-            let sql = column.sql(&model.schema, table, until, newest);
-            tracing::debug!(sql, "counting what a column holds");
-            let rows = context.sql(&sql).await?.collect().await?;
+            let sql = column.sql(&model.schema, table, None, until, newest);
+            let rows = read(&context, &sql).await?;
             lines.push(column.judged(line, &rows));
+            if column.has_times() && newest > until {
+                // As far back from then as from now: cells become known with time.
+                let since = until.saturating_sub(newest - until);
+                let sql = column.sql(&model.schema, table, Some(since), until, newest);
+                let rows = read(&context, &sql).await?;
+                let line = CheckLine::new(CheckedKind::Known, name, &column.name);
+                lines.push(column.known(line, &rows));
+            }
         }
     }
     Ok(lines)
+}
+
+async fn read(context: &SessionContext, sql: &str) -> Result<Vec<RecordBatch>, EngineError> {
+    tracing::debug!(sql, "counting what a table holds");
+    Ok(context.sql(sql).await?.collect().await?)
 }
 
 /// Sums of floats depend on the order of their terms, which must not depend on threads.
@@ -131,11 +151,24 @@ fn content(plan: &ColumnPlan) -> Content {
 }
 
 impl Column {
+    /// Whether cells are known later than their rows.
+    fn has_times(&self) -> bool {
+        self.own_time || self.known_from.is_some()
+    }
+
     /// `phase` (0 for rows known at `until`, 1 for those that came later), `bin` (0 for NULL),
-    /// `count`, `total` of the numbers.
-    fn sql(&self, schema: &Schema, table: TableId, until: i64, newest: i64) -> String {
-        let moment = |at: i64| format!("arrow_cast({at}, 'Timestamp(Microsecond, None)')");
+    /// `count`, `total` of the numbers; of rows that came after `since`, if said.
+    fn sql(
+        &self,
+        schema: &Schema,
+        table: TableId,
+        since: Option<i64>,
+        until: i64,
+        newest: i64,
+    ) -> String {
         let (until, newest) = (moment(until), moment(newest));
+        let since = since
+            .map_or_else(String::new, |at| format!(" AND \"relcast_known_at\" > {}", moment(at)));
         let limit =
             format!("CASE WHEN \"relcast_known_at\" <= {until} THEN {until} ELSE {newest} END");
         let name = quoted(&self.name);
@@ -156,7 +189,7 @@ impl Column {
              (SELECT \"phase\", {} AS \"value\" FROM \
              (SELECT CASE WHEN \"relcast_known_at\" <= {until} THEN 0 ELSE 1 END AS \"phase\", \
              \"relcast_known_at\" AS \"known\", {cell} AS \"cell\" FROM ({}) AS r \
-             WHERE \"relcast_known_at\" <= {newest}) AS c) AS v) AS b \
+             WHERE \"relcast_known_at\" <= {newest}{since}) AS c) AS v) AS b \
              GROUP BY \"phase\", \"bin\" ORDER BY \"phase\", \"bin\"",
             self.bin_sql(),
             self.value_sql(),
@@ -220,8 +253,8 @@ impl Column {
         }
     }
 
-    /// `line` with what the rows of [`Column::sql`] say.
-    fn judged(&self, line: CheckLine, batches: &[RecordBatch]) -> CheckLine {
+    /// Counts by bin, and the total, of each phase.
+    fn counted(&self, batches: &[RecordBatch]) -> [(Vec<u64>, Option<f64>); 2] {
         let mut sides = [(); 2].map(|()| (vec![0u64; self.bins()], None::<f64>));
         for batch in batches {
             let whole = |column: usize| batch.column(column).as_primitive_opt::<Int64Type>();
@@ -241,15 +274,37 @@ impl Column {
                 }
             }
         }
+        sides
+    }
+
+    /// `line` with what the rows of [`Column::sql`] say.
+    fn judged(&self, line: CheckLine, batches: &[RecordBatch]) -> CheckLine {
+        let sides = self.counted(batches);
         let [training, current] = sides.each_ref().map(|(counted, sum)| side(counted, *sum));
         // Cells of late rows are still to come: that they are NULL is no drift.
-        let from = usize::from(self.own_time || self.known_from.is_some());
+        let from = usize::from(self.has_times());
         let [then, now] = sides.each_ref().map(|(counted, _)| &counted[from..]);
         let is_category = matches!(self.content, Content::Categories(_));
         let rows = current.rows.filter(|rows| is_category && *rows > 0);
         let unknown = rows.zip(now.last()).map(|(rows, n)| *n as f64 / rows as f64);
         CheckLine { training, current, unknown_share: unknown, ..line.judged(then, now) }
     }
+
+    /// `line` with how many cells are known of rows that came as long ago.
+    fn known(&self, line: CheckLine, batches: &[RecordBatch]) -> CheckLine {
+        let sides = self.counted(batches);
+        let [training, current] = sides.each_ref().map(|(counted, _)| side(counted, None));
+        let [then, now] = sides.each_ref().map(|(counted, _)| {
+            let nulls = counted.first().copied().unwrap_or(0);
+            [nulls, counted.iter().sum::<u64>() - nulls]
+        });
+        CheckLine { training, current, ..line.judged(&then, &now) }
+    }
+}
+
+/// A moment, microseconds UTC, as SQL.
+pub(super) fn moment(at: i64) -> String {
+    format!("arrow_cast({at}, 'Timestamp(Microsecond, None)')")
 }
 
 /// The cases of ranges between `edges`, from bin 1 on; the last is what is left.

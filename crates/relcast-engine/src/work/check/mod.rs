@@ -3,6 +3,7 @@
 
 mod inputs;
 mod outputs;
+mod windows;
 
 use std::sync::Arc;
 
@@ -18,6 +19,12 @@ pub enum CheckedKind {
     /// The cells of a column that the model reads: of rows known at the last training cutoff, and of
     /// those that came after it.
     Input,
+    /// The rows of a table by the window as long as the horizon: up to the last training cutoff, and
+    /// since.
+    Rows,
+    /// The cells of a column with a time of their own, of rows as old: which of them were known at
+    /// the last training cutoff, and at the newest time.
+    Known,
     /// The model's predictions: at its last validation cutoff, and at the newest time.
     Score,
     /// The labels: of the training rows, and of all that have closed since.
@@ -30,6 +37,8 @@ impl CheckedKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Input => "input",
+            Self::Rows => "rows",
+            Self::Known => "known",
             Self::Score => "score",
             Self::Label => "label",
         }
@@ -43,12 +52,12 @@ pub struct CheckLine {
     pub kind: CheckedKind,
     /// The table; that of the entity for scores and labels.
     pub table: String,
-    /// The column.
+    /// The column; `*` for rows.
     pub column: String,
     /// The population stability index, over ranges or values of training, NULL and unknown values
-    /// among them; `None` where there is nothing to compare.
+    /// among them; `None` where there is nothing to compare, and for rows.
     pub psi: Option<f64>,
-    /// What the index means.
+    /// What the index means, or how many rows come.
     pub verdict: Option<Verdict>,
     /// At training.
     pub training: Side,
@@ -64,7 +73,7 @@ pub struct Side {
     /// Rows; `None` where none were read.
     pub rows: Option<u64>,
     /// Mean of the numbers, or of the label: the rate of a binary one. Times are days between the
-    /// moment from which the row is known and the cell.
+    /// moment from which the row is known and the cell, rows their number in a window.
     pub mean: Option<f64>,
     /// The share of NULLs.
     pub null_share: Option<f64>,
@@ -106,23 +115,17 @@ impl CheckLine {
 }
 
 /// Compares what `model` was trained on with what has come since: the columns it reads in the order
-/// of its tables, then its scores, then the labels. Ends with an error soon after `stopped` says so.
+/// of its tables, then its scores, then the labels.
 ///
 /// # Errors
 /// If the tables cannot be read, a batch fails, or it was stopped.
 pub async fn check(
     engine: &Engine,
     model: &Arc<StoredModel>,
-    stopped: &dyn Fn() -> bool,
 ) -> Result<Vec<CheckLine>, EngineError> {
     let newest = engine.newest_time(model).await?;
-    let mut lines = inputs::check(&engine.database.context, model, newest, stopped).await?;
-    lines.push(outputs::check_scores(engine, model, newest, stopped).await?);
+    let mut lines = inputs::check(&engine.database.context, model, newest).await?;
+    lines.push(outputs::check_scores(engine, model, newest).await?);
     lines.push(outputs::check_labels(engine, model, newest).await?);
     Ok(lines)
-}
-
-/// An error once nobody waits any more.
-fn go_on(stopped: &dyn Fn() -> bool) -> Result<(), EngineError> {
-    if stopped() { Err(EngineError::Stopped) } else { Ok(()) }
 }

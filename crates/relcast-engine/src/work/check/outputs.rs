@@ -11,7 +11,7 @@ use relcast_train::drift::{counts, edges};
 use relcast_train::evaluate::top_classes;
 use relcast_train::examples::Task;
 
-use super::{CheckLine, CheckedKind, Side, go_on};
+use super::{CheckLine, CheckedKind, Side};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::stored::StoredModel;
@@ -26,13 +26,11 @@ pub(super) async fn check_scores(
     engine: &Engine,
     model: &Arc<StoredModel>,
     newest: i64,
-    stopped: &dyn Fn() -> bool,
 ) -> Result<CheckLine, EngineError> {
     let (then, now) = match chosen_at(&model.cutoffs) {
-        Some(cutoff) => (
-            scores(engine, model, cutoff, stopped).await?,
-            scores(engine, model, newest, stopped).await?,
-        ),
+        Some(cutoff) => {
+            (scores(engine, model, cutoff).await?, scores(engine, model, newest).await?)
+        }
         None => (Vec::new(), Vec::new()),
     };
     let plan = model.question.plan(&model.schema, &model.set)?;
@@ -69,12 +67,9 @@ async fn scores(
     engine: &Engine,
     model: &Arc<StoredModel>,
     cutoff: i64,
-    stopped: &dyn Fn() -> bool,
 ) -> Result<Vec<f64>, EngineError> {
-    go_on(stopped)?;
     let scorer = engine.scorer(model, cutoff).await?;
     let entities = scorer.prepared.plan.entities(&engine.database.context, cutoff).await?;
-    go_on(stopped)?;
     let (predicted, there) = scorer.predict(&some_of(&entities)?, cutoff)?;
     let values = match &model.plan.fit.task {
         Task::Multiclass { classes } => top_classes(&predicted, classes.len())
@@ -98,7 +93,7 @@ fn some_of(entities: &RecordBatch) -> Result<Vec<ArrayRef>, EngineError> {
     Ok(chosen.collect::<Result<_, _>>()?)
 }
 
-/// `then` against `now`: classes by their places, of which one that training has not met is NaN;
+/// `then` against `now`: classes by their places, those that training has not met being beyond them;
 /// numbers by the ranges of `then`.
 fn compared(line: CheckLine, task: &Task, then: &[f64], now: &[f64]) -> CheckLine {
     let line =
@@ -152,7 +147,7 @@ mod tests {
     #[test]
     fn classes_have_no_mean_and_new_ones_are_unknown() {
         let task = Task::Multiclass { classes: vec!["a".to_owned(), "b".to_owned()] };
-        let found = line(&task, &[0.0, 1.0, 1.0, 0.0], &[0.0, f64::NAN, 1.0, 1.0]);
+        let found = line(&task, &[0.0, 1.0, 1.0, 0.0], &[0.0, 3.0, 1.0, 1.0]);
         assert_eq!((found.training.mean, found.unknown_share), (None, Some(0.25)));
     }
 }
