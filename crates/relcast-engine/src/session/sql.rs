@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DataFusionError, SchemaError, TableReference};
-use datafusion::datasource::listing::ListingTableUrl;
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::logical_expr::{DdlStatement, LogicalPlan, LogicalPlanBuilder, Statement, WriteOp};
 use datafusion::prelude::DataFrame;
