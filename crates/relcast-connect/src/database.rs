@@ -10,8 +10,8 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::error::ConnectError;
+use crate::file_writer::folder_of;
 use crate::left_out::left_out;
-use crate::sink::folder_of;
 use crate::tables::Tables;
 use crate::{csv, fingerprint, normalise, parquet};
 

@@ -6,23 +6,23 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, StringArray, TimestampMicrosecondArray};
 use chrono::{NaiveDate, NaiveTime};
 
-/// In which order a date's numbers stand.
+/// Which number of a date stands first; after the month comes the day, after the day the month.
 #[derive(Debug, Clone, Copy)]
-enum Order {
-    YearFirst,
-    MonthFirst,
-    DayFirst,
+enum First {
+    Year,
+    Month,
+    Day,
 }
 
 /// The columns as timestamps, if there is a value at all and exactly one order reads all of them.
 pub(crate) fn find_written(texts: &[&ArrayRef]) -> Option<Vec<ArrayRef>> {
-    let orders = [Order::YearFirst, Order::MonthFirst, Order::DayFirst];
-    let mut read = orders.iter().filter_map(|order| read_all(texts, *order));
+    let firsts = [First::Year, First::Month, First::Day];
+    let mut read = firsts.iter().filter_map(|first| read_all(texts, *first));
     let found = read.next()?;
     read.next().is_none().then_some(found)
 }
 
-fn read_all(texts: &[&ArrayRef], order: Order) -> Option<Vec<ArrayRef>> {
+fn read_all(texts: &[&ArrayRef], first: First) -> Option<Vec<ArrayRef>> {
     let mut seen = false;
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(texts.len());
     for text in texts {
@@ -30,7 +30,7 @@ fn read_all(texts: &[&ArrayRef], order: Order) -> Option<Vec<ArrayRef>> {
         let mut times = Vec::with_capacity(strings.len());
         for text in strings {
             times.push(match text {
-                Some(text) => Some(micros(text, order)?),
+                Some(text) => Some(micros(text, first)?),
                 None => None,
             });
         }
@@ -41,7 +41,7 @@ fn read_all(texts: &[&ArrayRef], order: Order) -> Option<Vec<ArrayRef>> {
 }
 
 /// Microseconds, UTC, of a date and perhaps a time of the day.
-fn micros(text: &str, order: Order) -> Option<i64> {
+fn micros(text: &str, first: First) -> Option<i64> {
     let (date, time) = text.split_once([' ', 'T']).unwrap_or((text, ""));
     let separator = date.chars().find(|c| !c.is_ascii_digit())?;
     if !['/', '.', '-'].contains(&separator) {
@@ -49,10 +49,10 @@ fn micros(text: &str, order: Order) -> Option<i64> {
     }
     let mut parts = date.split(separator);
     let (a, b, c) = (parts.next()?, parts.next()?, parts.next()?);
-    let (year, month, day) = match order {
-        Order::YearFirst => (a, b, c),
-        Order::MonthFirst => (c, a, b),
-        Order::DayFirst => (c, b, a),
+    let (year, month, day) = match first {
+        First::Year => (a, b, c),
+        First::Month => (c, a, b),
+        First::Day => (c, b, a),
     };
     let is_short = |part: &str| (1..=2).contains(&part.len());
     if parts.next().is_some() || year.len() != 4 || !is_short(month) || !is_short(day) {

@@ -110,22 +110,21 @@ fn a_damaged_graph_is_built_anew_and_said_to_be() {
         let text = fs::read_to_string(shop.path().join(file)).unwrap();
         text.lines().map(|line| line.split(',').nth(3).unwrap().to_owned()).collect()
     };
-    let cut = |bytes: &mut Vec<u8>| bytes.truncate(bytes.len() / 2);
-    let flip = |bytes: &mut Vec<u8>| {
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 0x10;
-    };
-    let damages: [(&str, &dyn Fn(&mut Vec<u8>)); 4] = [
-        ("table-0.times", &cut),
-        ("table-1.column-3.arrow", &cut),
-        ("table-1.column-3.arrow", &flip),
-        ("table-2.column-0.arrow", &flip),
-    ];
-    for (file, damage) in damages {
+    for (file, is_cut) in [
+        ("table-0.times", true),
+        ("table-1.column-3.arrow", true),
+        ("table-1.column-3.arrow", false),
+        ("table-2.column-0.arrow", false),
+    ] {
         for graph in fs::read_dir(shop.path().join(".relcast/graph")).unwrap() {
             let path = graph.unwrap().path().join(file);
             let mut bytes = fs::read(&path).unwrap();
-            damage(&mut bytes);
+            let middle = bytes.len() / 2;
+            if is_cut {
+                bytes.truncate(middle);
+            } else {
+                bytes[middle] ^= 0x10;
+            }
             fs::write(&path, bytes).unwrap();
         }
         let output = run("out/anew.csv");

@@ -41,7 +41,7 @@ pub(super) async fn open(home: &Home, database: &Database) -> Result<(), EngineE
 }
 
 /// The folder of the tables that were created over `database`.
-pub(super) fn folder(home: &Home, database: &Database) -> PathBuf {
+fn folder(home: &Home, database: &Database) -> PathBuf {
     home.tables().join(place_of(database))
 }
 

@@ -23,7 +23,8 @@ use relcast_query::statement::{CreateView, Existing, Statement, prediction_name}
 use relcast_query::statements;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Answer, Session, tables};
+use super::tables::place_of;
+use super::{Answer, Session};
 use crate::error::EngineError;
 use crate::json_rows::repeated_column;
 use crate::registry::Registry;
@@ -43,7 +44,7 @@ type Planning<'a> = Pin<Box<dyn Future<Output = Result<LogicalPlan, EngineError>
 /// can be planned without one, which has to know predictive queries.
 pub(super) async fn open(registry: &Registry, database: &Database) -> Result<(), EngineError> {
     let (context, until) = (&database.context, Instant::now() + PATIENCE);
-    for view in registry.views(&place(registry, database)).await? {
+    for view in registry.views(&place_of(database)).await? {
         let table = TableReference::bare(view.name.as_str());
         if context.table_exist(table.clone())? {
             continue;
@@ -58,15 +59,9 @@ pub(super) async fn open(registry: &Registry, database: &Database) -> Result<(),
     Ok(())
 }
 
-/// What the registry calls a database.
-fn place(registry: &Registry, database: &Database) -> String {
-    let folder = tables::folder(registry.home(), database);
-    folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
 impl Session {
     fn place(&self) -> String {
-        place(&self.engine.registry, &self.engine.database)
+        place_of(&self.engine.database)
     }
 
     async fn views(&self) -> Result<Vec<ViewRecord>, EngineError> {

@@ -347,7 +347,7 @@ mod tests {
             sql: Some(sql.to_owned()),
             ..TaskManifest::default()
         };
-        let times = |sql: &str| match super::read(&manifest(sql), &schema).unwrap().when {
+        let times = |sql: &str| match read(&manifest(sql), &schema).unwrap().when {
             When::ByTask { read, whole } => (read, whole),
             other => panic!("{other:?}"),
         };

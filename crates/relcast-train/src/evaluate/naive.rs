@@ -48,10 +48,9 @@ impl Naive<'_> {
     fn constant(&self) -> Result<Vec<f64>, BaselineError> {
         let value = |class: Option<usize>| {
             let constant = global_constant(&self.past(class))?;
-            Ok(if matches!(self.task, Task::Regression { .. }) {
-                constant.median
-            } else {
-                constant.mean
+            Ok::<_, BaselineError>(match self.task {
+                Task::Regression { .. } => constant.median,
+                _ => constant.mean,
             })
         };
         self.per_class(|class| Ok(vec![value(class)?; self.targets().len()]))
