@@ -238,6 +238,11 @@ fn parameters_stand_wherever_a_literal_may() {
             "PREDICT SUM(o.amount WHERE o.at < TIMESTAMP '2020-02-01', 0, 30, days) > 1.0 \
              FOR EACH t.k WHERE t.name <> 'it''s -- $1 \\'",
         ),
+        // A sign stands before its number, as where it is written.
+        (
+            "PREDICT SUM(o.amount, 0, 30, days) - $5 > $5 * 2 FOR EACH t.k",
+            "PREDICT SUM(o.amount, 0, 30, days) - -3 > -3 * 2 FOR EACH t.k",
+        ),
         (
             "PREDICT USING MODEL m AS OF $4 + INTERVAL '1 day' WITH (threshold = $1)",
             "PREDICT USING MODEL m AS OF 2020-02-02 WITH (threshold = 1.0)",
