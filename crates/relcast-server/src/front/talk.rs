@@ -14,12 +14,13 @@ use pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
 use pgwire::messages::PgWireFrontendMessage;
 use pgwire::tokio::server::{PgWireMessageServerCodec, process_error, process_message};
 use relcast_engine::{EngineError, Reach, Session};
-use tokio::io::{AsyncRead, AsyncWrite, BufReader};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader, Empty, Join, ReadHalf, WriteHalf};
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::codec::Framed;
 use tokio_util::sync::CancellationToken;
 
+use super::incoming::Incoming;
 use super::message::{Expected, context, next_message};
 use super::opening::{Stream, open};
 use super::startup::Startup;
@@ -42,9 +43,10 @@ const PARTING: Duration = Duration::from_secs(2);
 /// Clients that may be about to say who they are, beside as many as may be known.
 const UNKNOWN: usize = 100;
 
-/// A client as the library knows it: what is written to it, and the state that it is in. What it
-/// sends is read by [`next_message`].
-type Client = Framed<BufReader<Box<dyn Stream>>, PgWireMessageServerCodec<Prepared>>;
+/// A client as the library knows it: what is written to it, and the state that it is in.
+type Client = Framed<Join<Empty, WriteHalf<Box<dyn Stream>>>, PgWireMessageServerCodec<Prepared>>;
+/// What the client sends, which is read by [`next_message`].
+type Sent = BufReader<Incoming<ReadHalf<Box<dyn Stream>>>>;
 
 /// Talks with clients of Postgres over whatever carries bytes.
 pub struct Front {
@@ -62,6 +64,7 @@ pub struct Front {
 /// A client that is known, and its place.
 struct Known<'a> {
     client: Client,
+    sent: Sent,
     startup: Arc<Startup>,
     place: SemaphorePermit<'a>,
 }
@@ -91,10 +94,11 @@ impl Front {
         Self { patience, ..self }
     }
 
-    /// Talks with the client behind `stream` until either side ends it. Once `stop` is cancelled,
-    /// it ends with the statement that runs, which has a moment to finish; what does not finish is
-    /// rolled back, and the client is told why. It takes one of the places once it is known; if none
-    /// is free it is told so. To cancel a statement it needs none.
+    /// Talks with the client behind `stream` until either side ends it. A client that goes stops its
+    /// statement. Once `stop` is cancelled, it ends with the statement that runs, which has a moment
+    /// to finish; what does not finish is rolled back, and the client is told why. It takes one of
+    /// the places once it is known; if none is free it is told so. To cancel a statement it needs
+    /// none.
     ///
     /// # Errors
     /// If the connection breaks off, or no session can be opened.
@@ -120,7 +124,7 @@ impl Front {
         // Who takes too long is no more than gone.
         let Ok(begun) = begun else { return Ok(()) };
         let Some(known) = begun.map_err(ServeError::Connection)? else { return Ok(()) };
-        let Known { mut client, startup, place: _place } = known;
+        let Known { mut client, mut sent, startup, place: _place } = known;
         drop(unknown);
         let connection = match self.connection().await {
             Ok(connection) => Arc::new(connection),
@@ -138,7 +142,9 @@ impl Front {
             }
         };
         tokio::select! {
-            ended = handlers.converse(&mut client) => return ended.map_err(ServeError::Connection),
+            ended = handlers.converse(&mut client, &mut sent) => {
+                return ended.map_err(ServeError::Connection);
+            }
             () = at_rest => {}
         }
         let told = fatal("57P01", "terminating connection due to administrator command");
@@ -157,7 +163,9 @@ impl Front {
     ) -> io::Result<Option<Known<'_>>> {
         let mut opened = open(stream, self.tls.as_ref()).await?;
         let codec = PgWireMessageServerCodec::new(DefaultClient::new(from, opened.is_secure));
-        let mut client: Client = Framed::new(BufReader::new(opened.stream), codec);
+        let (read, write) = tokio::io::split(opened.stream);
+        let mut sent = BufReader::new(Incoming::new(read));
+        let mut client: Client = Framed::new(tokio::io::join(tokio::io::empty(), write), codec);
         client.set_state(PgWireConnectionState::AwaitingStartup);
         let startup = Startup::new(&self.options.users, &self.manager);
         let mut message = PgWireFrontendMessage::decode(&mut opened.first, &context(true));
@@ -184,9 +192,9 @@ impl Front {
                 return Ok(None);
             }
             if let (PgWireConnectionState::ReadyForQuery, Some(place)) = (client.state(), place) {
-                return Ok(Some(Known { client, startup: Arc::new(startup), place }));
+                return Ok(Some(Known { client, sent, startup: Arc::new(startup), place }));
             }
-            message = next_message(client.get_mut(), expected).await?.transpose();
+            message = next_message(&mut sent, expected).await?.transpose();
             expected = Expected::Proof;
         }
     }
@@ -225,12 +233,16 @@ struct Handlers {
 
 impl Handlers {
     /// Answers one message after the other, up to the last or the first fatal error.
-    async fn converse(&self, client: &mut Client) -> io::Result<()> {
-        while let Some(message) = next_message(client.get_mut(), Expected::Statements).await? {
+    async fn converse(&self, client: &mut Client, sent: &mut Sent) -> io::Result<()> {
+        while let Some(message) = next_message(sent, Expected::Statements).await? {
             let waits = message.as_ref().is_ok_and(PgWireFrontendMessage::is_extended_query);
             let answered = match message {
                 Ok(PgWireFrontendMessage::Terminate(_)) => return Ok(()),
-                Ok(message) => self.answer(client, message).await,
+                Ok(message) => tokio::select! {
+                    answered = self.answer(client, message) => answered,
+                    // A statement stops when nothing waits for its answer.
+                    () = sent.get_mut().gone() => return Ok(()),
+                },
                 Err(error) => Err(error),
             };
             if let Err(error) = answered

@@ -114,7 +114,11 @@ impl Served {
 
     /// Begins a training that would take hours, on a connection of its own.
     pub fn begin_long_training(&self) -> TcpStream {
-        let sql = format!("CREATE MODEL churn AS {QUERY} WITH (epochs = 10000, batch_size = 1)");
+        self.begin(&format!("CREATE MODEL churn AS {QUERY} WITH (epochs = 10000, batch_size = 1)"))
+    }
+
+    /// Begins a statement on a connection of its own, which stops it when it is dropped.
+    pub fn begin(&self, sql: &str) -> TcpStream {
         let body = json!({ "sql": sql }).to_string();
         let mut stream = TcpStream::connect(self.http).unwrap();
         write!(

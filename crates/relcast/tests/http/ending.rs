@@ -1,6 +1,7 @@
 //! Clients that go, and a server that ends.
 
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,48 @@ fn a_client_that_goes_stops_its_training_and_leaves_nothing() {
     let again = format!("CREATE MODEL churn AS {QUERY} WITH (epochs = 1)");
     wait_for(Duration::from_secs(20), || served.sql(&again).status == 200);
     assert_eq!(served.get("/v1/models").json()["models"][0]["default_version"], 1);
+}
+
+/// A statement that would take hours before it has a row.
+const LONG: &str = "SELECT max(value % 7) FROM generate_series(1, 100000000000000)";
+
+/// A message of a client of Postgres.
+fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len() + 4).unwrap();
+    [&[kind][..], &length.to_be_bytes(), body].concat()
+}
+
+#[test]
+fn a_client_that_goes_stops_what_it_asked_for() {
+    let served = Served::start(&[]);
+    let cancelled = |protocol: &str, count: usize| {
+        let counted = format!(
+            "relcast_statements_total{{protocol=\"{protocol}\",kind=\"select\",outcome=\"cancelled\"}} {count}\n"
+        );
+        wait_for(Duration::from_secs(10), || served.get("/metrics").text().contains(&counted));
+    };
+    let body = b"user\0ana\0database\0relcast\0\0";
+    let length = u32::try_from(body.len() + 8).unwrap();
+    let startup = [&length.to_be_bytes()[..], &196_608u32.to_be_bytes(), body].concat();
+    // The last message of the second lies behind the statement all the while that it runs.
+    let simple = message(b'Q', format!("{LONG}\0").as_bytes());
+    let extended = [
+        message(b'P', format!("\0{LONG}\0\0\0").as_bytes()),
+        message(b'B', &[0; 8]),
+        message(b'E', &[0; 5]),
+        message(b'S', b""),
+    ];
+    for (asked, count) in [(simple, 1), (extended.concat(), 2)] {
+        let mut client = TcpStream::connect(served.pg).unwrap();
+        client.write_all(&[startup.clone(), asked].concat()).unwrap();
+        std::thread::sleep(Duration::from_millis(500));
+        drop(client);
+        cancelled("postgres", count);
+    }
+    let asking = served.begin(LONG);
+    std::thread::sleep(Duration::from_millis(500));
+    drop(asking);
+    cancelled("http", 1);
 }
 
 /// Tells a server to end, as a service manager does.
