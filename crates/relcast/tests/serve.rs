@@ -178,7 +178,7 @@ async fn an_error_has_its_code_its_place_and_a_hint_and_the_session_goes_on() {
             Some("orders"),
         ),
         ("PREDICT USING MODEL nothing", SqlState::UNDEFINED_OBJECT, None, None),
-        ("SELECT nothing FROM customers", SqlState::UNDEFINED_COLUMN, None, None),
+        ("SELECT nothing FROM customers", SqlState::UNDEFINED_COLUMN, Some(8), None),
         (
             "CREATE MODEL m FOR customers.customer_id AS (SELECT * FROM nothing) WITH (horizon = '1 day')",
             SqlState::UNDEFINED_TABLE,

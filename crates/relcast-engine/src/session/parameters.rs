@@ -148,8 +148,7 @@ pub(super) fn with_values(
     values: &[ScalarValue],
 ) -> Result<LogicalPlan, EngineError> {
     let names = plan.get_parameter_names()?;
-    // PREPARE has parameters of its own.
-    if names.is_empty() || matches!(plan, LogicalPlan::Statement(_)) {
+    if names.is_empty() {
         return Ok(plan);
     }
     let numbers = names.iter().filter_map(|name| number_of(name));

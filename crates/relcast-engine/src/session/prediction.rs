@@ -9,14 +9,14 @@ use datafusion::common::{DFSchema, Result};
 use datafusion::datasource::TableType;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
-use relcast_query::{LabelPlan, TaskType};
+use relcast_query::LabelPlan;
 
 use super::resolve::{Asked, Resolved};
 use super::scan::PredictionScan;
 use super::watch::Watcher;
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::work::prediction_fields;
+use crate::work::{prediction_fields, refuse_untrained};
 
 /// What to predict, for whom and when; nothing runs until it is scanned.
 pub(super) struct Prediction {
@@ -36,12 +36,7 @@ impl Prediction {
         resolved: Resolved,
         written: bool,
     ) -> Result<Self, EngineError> {
-        if !matches!(
-            resolved.plan.task_type,
-            TaskType::Binary | TaskType::Regression | TaskType::Multiclass
-        ) {
-            return Err(EngineError::NotYet { what: resolved.plan.task_type.to_string() });
-        }
+        refuse_untrained(&resolved.plan.task_type)?;
         let schema = Arc::new(schema(engine, &resolved, written));
         Ok(Self { engine: Arc::downgrade(engine), watcher, resolved, schema })
     }

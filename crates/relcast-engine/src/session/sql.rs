@@ -10,6 +10,7 @@ use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::logical_expr::{DdlStatement, LogicalPlan, LogicalPlanBuilder, Statement, WriteOp};
 use datafusion::prelude::DataFrame;
 use datafusion::sql::parser::{DFParserBuilder, Statement as ParsedStatement};
+use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use relcast_query::statement::Sql;
 use relcast_query::{Place, PredictiveQuery};
@@ -105,6 +106,7 @@ impl Session {
             None => parse(&sql.tokens)?,
         };
         copy::check(&statement)?;
+        refuse_prepared(&statement)?;
         let mut state = self.state_for(&statement, predictions.len(), within).await?;
         state.register_relation_planner(Arc::new(PredictionPlanner { predictions }))?;
         state
@@ -163,11 +165,16 @@ impl Session {
         let is_name = |t: &&TokenWithSpan| matches!(&t.token, Token::Word(w) if w.value == missing);
         let token = tokens.iter().find(is_name).map(|t| t.span.start);
         let names = self.table_names();
-        let nearest = relcast_catalog::nearest(&missing, names.iter().map(String::as_str));
+        let hint = match relcast_catalog::nearest(&missing, names.iter().map(String::as_str)) {
+            Some(name) if name == missing => Some(format!(
+                "one stands in another schema: write the schema before it, as in relcast.{name}"
+            )),
+            nearest => nearest.map(|name| format!("did you mean \"{name}\"?")),
+        };
         EngineError::Sql {
             at: token.map(|l| Place { line: l.line, column: l.column }).or(at),
             message: format!("no table \"{missing}\""),
-            hint: nearest.map(|name| format!("did you mean \"{name}\"?")),
+            hint,
         }
     }
 
@@ -180,6 +187,23 @@ impl Session {
             catalog.schema_names().into_iter().filter_map(move |name| catalog.schema(&name))
         });
         schemas.flat_map(|schema| schema.table_names()).collect()
+    }
+}
+
+/// Refuses statements that are prepared in SQL: the library would answer them and run nothing.
+fn refuse_prepared(statement: &ParsedStatement) -> Result<(), EngineError> {
+    let ParsedStatement::Statement(statement) = statement else { return Ok(()) };
+    let is_prepared = matches!(
+        statement.as_ref(),
+        SqlStatement::Prepare { .. }
+            | SqlStatement::Execute { .. }
+            | SqlStatement::Deallocate { .. }
+    );
+    match is_prepared {
+        true => Err(EngineError::NotYet {
+            what: "PREPARE and EXECUTE; drivers prepare and bind by their protocol".to_owned(),
+        }),
+        false => Ok(()),
     }
 }
 

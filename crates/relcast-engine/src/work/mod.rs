@@ -22,4 +22,5 @@ pub use prepare::{Prepared, Question, fit_options};
 pub(crate) use prepare::{closed_until, known_until, refuse_result_columns, staleness};
 pub use scorer::Scorer;
 pub use submit::{check_submission, submit};
+pub(crate) use train::refuse_untrained;
 pub use train::{lock_to_train, train};

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use relcast_catalog::Catalog;
 use relcast_connect::Database;
+use relcast_query::TaskType;
 use relcast_train::checkpoint::CheckpointFile;
 use relcast_train::conformal::residuals;
 use relcast_train::fit::{Progress, fit};
@@ -24,6 +25,14 @@ use crate::stored::{check_validation, versions};
 
 /// How long a second writer of one model waits for the first.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Refuses what has labels and cannot be trained for, before any work.
+pub(crate) fn refuse_untrained(task_type: &TaskType) -> Result<(), EngineError> {
+    match task_type {
+        TaskType::Binary | TaskType::Regression | TaskType::Multiclass => Ok(()),
+        other => Err(EngineError::NotYet { what: other.to_string() }),
+    }
+}
 
 /// The right to train the model `name`; waits a little for whoever has it.
 ///
@@ -89,6 +98,7 @@ async fn train_locked(
     let started = begun;
     let asked = question.plan(&catalog.schema, set)?;
     asked.refuse_ignored(&[])?;
+    refuse_untrained(&asked.task_type)?;
     // Too many steps are said before any work.
     sample_plan(&catalog.schema, asked.entity, &fit_options(&asked.options).fanout())?;
     let prepared = Prepared::new(home, database, catalog, question, set).await?;
