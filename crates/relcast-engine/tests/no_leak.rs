@@ -227,6 +227,32 @@ async fn later_rows_have_no_say_in_what_a_column_means() {
     assert!(original == weights(changed.path(), SEASONS_QUERY, &set, 2).await, "weights moved");
 }
 
+/// AS OF in the gap between two seasons, where no row stands at the moment itself.
+#[tokio::test]
+async fn a_model_as_of_a_moment_does_not_tell_what_came_after_it() {
+    let source = tempfile::tempdir().unwrap();
+    seasons(source.path());
+    let moment = parse_time("2021-11-15").unwrap();
+    let query = "PREDICT COUNT(orders.*, 0, 30, days) > 0 FOR EACH customers.customer_id AS OF '2021-11-15'";
+    let set = [("epochs", "1"), ("max_train_rows", "600")];
+    let trained = async |source: &Path| {
+        let home = tempfile::tempdir().unwrap();
+        let bench = Bench::open(source, home.path(), 2).await;
+        bench.train(&Question::Query(query.to_owned()), &set).await;
+        let stored = bench.stored().await;
+        (stored.cutoffs.clone(), stored.weights.0.clone())
+    };
+    let (cutoffs, weights) = trained(source.path()).await;
+    assert!(cutoffs.data_end < parse_time("2021-09-01").unwrap(), "{cutoffs:?}");
+    for future in [Future::Changed, Future::Gone] {
+        let changed = tempfile::tempdir().unwrap();
+        rewrite(source.path(), changed.path(), Some((moment, future))).await;
+        let (same_cutoffs, same_weights) = trained(changed.path()).await;
+        assert_eq!(cutoffs, same_cutoffs);
+        assert!(weights == same_weights, "weights moved");
+    }
+}
+
 #[tokio::test]
 async fn predictions_between_seasons_do_not_tell_whether_there_is_another_season() {
     let source = tempfile::tempdir().unwrap();

@@ -627,8 +627,12 @@ async fn cutoffs_end_with_what_the_target_reads_and_with_as_of() {
     assert_eq!((cutoffs.data_end, cutoffs.test_timestamp), (at("2020-01-15"), at("2020-01-13")));
     // Training goes back to the first time in the data.
     assert_eq!(cutoffs.train, ["05", "07", "09"].map(|day| at(&format!("2020-01-{day}"))));
+    // No order is of the 13th: the data end as they would if nothing had come after it.
     let cutoffs = plan(&sql("AS OF 2020-01-13"), &schema).cutoffs(&context, &schema).await.unwrap();
-    assert_eq!(cutoffs.data_end, at("2020-01-13"));
+    assert_eq!(cutoffs.data_end, at("2020-01-12"));
+    let error =
+        plan(&sql("AS OF 2020-01-01"), &schema).cutoffs(&context, &schema).await.unwrap_err();
+    assert!(error.to_string().contains("is known by AS OF 2020-01-01"), "{error}");
     let error =
         plan(&sql("AS OF 2020-01-08"), &schema).cutoffs(&context, &schema).await.unwrap_err();
     assert!(error.to_string().contains("need at least 3 cutoffs"), "{error}");

@@ -5,7 +5,7 @@ use datafusion::arrow::compute::filter_record_batch;
 use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type, TimestampMicrosecondType};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::prelude::SessionContext;
-use relcast_catalog::{Schema, quoted};
+use relcast_catalog::{Schema, format_time, quoted};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::cutoffs::{Cutoffs, Extent, STRAY_GAP, Split, at_own_times, at_rows, lay_out};
@@ -31,8 +31,8 @@ impl LabelPlan {
         match &self.when {
             When::InWindows { read, whole } => {
                 let extent = self.extent(context, read).await?;
-                let extent = extent.ok_or_else(|| no_times(read))?;
-                let begin = self.found_extent(context, whole, None).await?;
+                let extent = extent.ok_or_else(|| no_times(read, self.as_of))?;
+                let begin = self.extent(context, whole).await?;
                 let first_window = self.horizon.before(extent.first);
                 let train_from = begin.map_or(extent.first, |b| b.first.max(first_window));
                 let extent = Extent { train_from, ..extent };
@@ -40,7 +40,7 @@ impl LabelPlan {
             }
             When::ByTask { whole, .. } => {
                 let extent = self.extent(context, whole).await?;
-                let extent = extent.ok_or_else(|| no_times(whole))?;
+                let extent = extent.ok_or_else(|| no_times(whole, self.as_of))?;
                 lay_out(extent, self.horizon, &self.options, declared)
             }
             When::AtRows { cutoffs, read } => {
@@ -398,15 +398,13 @@ impl LabelPlan {
         collect(&session, sql).await.map_err(QueryError::run(doing))
     }
 
-    /// The first and last time of the data, the last no later than AS OF.
+    /// The first and last time of the data up to AS OF, as if nothing came after it.
     async fn extent(
         &self,
         context: &SessionContext,
         times: &[String],
     ) -> Result<Option<Extent>, QueryError> {
-        let found = self.found_extent(context, times, None).await?;
-        Ok(found
-            .map(|e| Extent { last: self.as_of.map_or(e.last, |as_of| as_of.min(e.last)), ..e }))
+        self.found_extent(context, times, self.as_of).await
     }
 
     async fn found_extent(
@@ -495,16 +493,22 @@ impl LabelPlan {
 }
 
 /// Why there is nothing between which cutoffs could be laid out.
-fn no_times(times: &[String]) -> QueryError {
-    let message = match times.is_empty() {
-        true => {
+fn no_times(times: &[String], as_of: Option<i64>) -> QueryError {
+    let message = match (times.is_empty(), as_of) {
+        (true, _) => {
             "no table that the target reads has times: neither a time column nor links to a table with one; declare time_column in relcast.yaml"
+                .to_owned()
         }
-        false => {
+        (false, Some(as_of)) => format!(
+            "no row that the target reads is known by AS OF {}; name a later moment",
+            format_time(as_of)
+        ),
+        (false, None) => {
             "no row that the target reads has a time: its tables have no rows, their times are NULL, or no row of one is linked to a row of the next; `inspect` counts rows, NULLs and links"
+                .to_owned()
         }
     };
-    QueryError::Split { message: message.to_owned() }
+    QueryError::Split { message }
 }
 
 /// The times of a column, microseconds, UTC, without NULLs.
