@@ -52,7 +52,7 @@ async fn a_table_whose_time_was_missed_is_told_until_a_person_says_that_it_has_n
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cutoffs_are_laid_where_the_data_are_whatever_a_row_far_ahead_says() {
+async fn cutoffs_are_laid_where_the_data_are_whatever_rows_far_from_them_say() {
     let source = tempfile::tempdir().unwrap();
     write_shops(source.path());
     let query = "PREDICT SUM(events.amount, 0, 10, days) FOR EACH shops.shop_id";
@@ -71,7 +71,15 @@ async fn cutoffs_are_laid_where_the_data_are_whatever_a_row_far_ahead_says() {
     assert_eq!(format_time(before.data_end), "2023-12-20");
     let events = source.path().join("events.csv");
     let text = std::fs::read_to_string(&events).unwrap();
-    std::fs::write(&events, format!("{text}1,1,2600-01-01,1\n2,1,9999-12-31,1\n")).unwrap();
+    let late = "1,1,2600-01-01,1\n2,1,9999-12-31,1\n";
+    for early in ["", "3,1,0001-01-01,1\n", "3,1,1900-01-01,1\n", "3,1,1970-01-01,1\n"] {
+        for late in ["", "1,1,2050-01-01,1\n", late] {
+            std::fs::write(&events, format!("{text}{early}{late}")).unwrap();
+            assert_eq!(ends().await, before, "{early}{late}");
+        }
+    }
+    let early = "3,1,0001-01-01,1\n4,1,1970-01-01,1\n";
+    std::fs::write(&events, format!("{text}{early}{late}")).unwrap();
     assert_eq!(ends().await, before);
 
     let home = tempfile::tempdir().unwrap();
@@ -79,6 +87,8 @@ async fn cutoffs_are_laid_where_the_data_are_whatever_a_row_far_ahead_says() {
     asked.run(CREATE).await;
     let told = asked.told.take();
     let about = "2 rows of table \"events\" are far later than all that labels are taken from, which end on 2023-12-20: column \"at\" goes up to 9999-12-31";
+    assert!(told.iter().any(|note| note.starts_with(about)), "{told:?}");
+    let about = "2 rows of table \"events\" are far earlier than all that labels are taken from: column \"at\" goes back to 0001-01-01";
     assert!(told.iter().any(|note| note.starts_with(about)), "{told:?}");
 }
 

@@ -26,8 +26,8 @@ pub use options::{
 };
 pub use parser::{count_parameters, open_statements, parse, statements, statements_with};
 pub use plan::{
-    CheckedSelect, CutoffExplanation, Cutoffs, LabelExplanation, LabelPlan, LabelSelect, STRAY_GAP,
-    Split, SplitExplanation,
+    CheckedSelect, CutoffExplanation, Cutoffs, LabelExplanation, LabelPlan, LabelSelect, Split,
+    SplitExplanation, Strays,
 };
 pub use statement::Statement;
 pub use time::{Horizon, Span};

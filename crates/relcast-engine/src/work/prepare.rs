@@ -227,7 +227,8 @@ impl Prepared {
         let unread = database.left_out.iter();
         prepared.doubts.extend(unread.map(|(name, what)| format!("{name} is not read: {what}")));
         if prepared.plan.as_of.is_none() {
-            prepared.doubts.extend(strays(database, &catalog.schema, known_until).await?);
+            let told = strays(database, &catalog.schema, &prepared.plan, known_until).await?;
+            prepared.doubts.extend(told);
         }
         Ok(prepared)
     }

@@ -16,10 +16,6 @@ const MOST: usize = 1_000_000;
 /// The most cutoffs of a split: the label rows of all of them are held in memory.
 const MOST_OF_SPLIT: usize = 20_000;
 
-/// Times that come this long (five years, in microseconds) after all others, and longer after them
-/// than all others span, are strays if they are few: no cutoff is laid for their sake.
-pub const STRAY_GAP: i64 = 5 * 365 * 86_400_000_000;
-
 /// One of the three parts that the past is divided into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

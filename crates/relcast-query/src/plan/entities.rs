@@ -159,15 +159,3 @@ pub(super) fn extent_sql(times: &[String], until: Option<i64>) -> Option<String>
         extents.collect::<Vec<_>>().join(" UNION ALL ")
     ))
 }
-
-/// The times that these SELECTs give up to `last`, on both sides of `middle`: the last before or at it, the first
-/// after it, how many there are after it, and how many in all: one row.
-pub(super) fn sides_sql(times: &[String], middle: i64, last: i64) -> String {
-    let times: Vec<String> =
-        times.iter().map(|sql| format!("SELECT r.\"time\" FROM ({sql}) AS r")).collect();
-    let (middle, last) = (time_sql(middle), time_sql(last));
-    format!(
-        "SELECT MAX(CASE WHEN r.\"time\" <= {middle} THEN r.\"time\" END) AS \"before\", MIN(CASE WHEN r.\"time\" > {middle} THEN r.\"time\" END) AS \"after\", COUNT(CASE WHEN r.\"time\" > {middle} THEN 1 END) AS \"later\", COUNT(*) AS \"all\" FROM ({}) AS r WHERE r.\"time\" <= {last}",
-        times.join(" UNION ALL ")
-    )
-}

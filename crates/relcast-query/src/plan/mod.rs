@@ -15,11 +15,13 @@ mod run;
 mod select;
 mod select_reader;
 mod session;
+mod strays;
 mod task;
 
-pub use cutoffs::{Cutoffs, STRAY_GAP, Split};
+pub use cutoffs::{Cutoffs, Split};
 pub use explain::{CutoffExplanation, LabelExplanation, SplitExplanation};
 pub(crate) use expression::literal_sql;
 pub use label_plan::LabelPlan;
 pub use select::LabelSelect;
 pub use select_reader::CheckedSelect;
+pub use strays::Strays;

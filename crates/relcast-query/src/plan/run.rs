@@ -8,11 +8,12 @@ use datafusion::prelude::SessionContext;
 use relcast_catalog::{Schema, format_time, quoted};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::cutoffs::{Cutoffs, Extent, STRAY_GAP, Split, at_own_times, at_rows, lay_out};
-use super::entities::{extent_sql, sides_sql};
+use super::cutoffs::{Cutoffs, Extent, Split, at_own_times, at_rows, lay_out};
+use super::entities::extent_sql;
 use super::label_plan::{LabelPlan, When};
 use super::named::NamedRows;
 use super::session::{collect, with_timestamps};
+use super::strays::{Bin, Found, STRAY_GAP, Strays, bins_sql, without_strays};
 use crate::error::QueryError;
 use crate::options::OnError;
 
@@ -85,7 +86,7 @@ impl LabelPlan {
         context: &SessionContext,
     ) -> Result<Option<i64>, QueryError> {
         if let When::ByTask { read, .. } = &self.when
-            && let Some(extent) = self.found_extent(context, read, None).await?
+            && let Some(extent) = self.found(context, read, None).await?
         {
             return Ok(Some(extent.last));
         }
@@ -93,7 +94,7 @@ impl LabelPlan {
     }
 
     /// The newest time that labels may be taken from, or the newest up to `until`: microseconds, UTC;
-    /// none if there are no such times. Times far from all others, as [`STRAY_GAP`] says, are set aside.
+    /// none if there are no such times. Strays are set aside.
     ///
     /// # Errors
     /// [`QueryError::Run`] when DataFusion fails.
@@ -102,14 +103,31 @@ impl LabelPlan {
         context: &SessionContext,
         until: Option<i64>,
     ) -> Result<Option<i64>, QueryError> {
-        let times = match &self.when {
+        Ok(self.found(context, self.laid_between(), until).await?.map(|found| found.last))
+    }
+
+    /// The few times, far from all others, that cutoffs are laid out without. Where cells are filled
+    /// in, every row has its own.
+    ///
+    /// # Errors
+    /// [`QueryError::Run`] when DataFusion fails.
+    pub async fn strays(&self, context: &SessionContext) -> Result<Strays, QueryError> {
+        if matches!(self.when, When::AtOwnTime { .. }) {
+            return Ok(Strays::default());
+        }
+        let found = self.found(context, self.laid_between(), self.as_of).await?;
+        Ok(found.map(|found| found.strays).unwrap_or_default())
+    }
+
+    /// The SELECTs of the times that cutoffs are laid out between.
+    fn laid_between(&self) -> &[String] {
+        match &self.when {
             When::InWindows { read, .. } | When::AtRows { read, .. } | When::Once { read } => {
                 read.as_slice()
             }
             When::ByTask { whole, .. } => whole.as_slice(),
             When::AtOwnTime { times } => std::slice::from_ref(times),
-        };
-        Ok(self.found_extent(context, times, until).await?.map(|e| e.last))
+        }
     }
 
     /// The label rows at these cutoffs (microseconds, UTC; any order): cutoff, key columns, label.
@@ -404,57 +422,31 @@ impl LabelPlan {
         context: &SessionContext,
         times: &[String],
     ) -> Result<Option<Extent>, QueryError> {
-        self.found_extent(context, times, self.as_of).await
+        let found = self.found(context, times, self.as_of).await?;
+        Ok(found.map(|Found { first, last, .. }| Extent { train_from: first, first, last }))
     }
 
-    async fn found_extent(
+    /// The first and last of these times up to `until`, without strays.
+    async fn found(
         &self,
         context: &SessionContext,
         times: &[String],
         until: Option<i64>,
-    ) -> Result<Option<Extent>, QueryError> {
+    ) -> Result<Option<Found>, QueryError> {
         let Some(sql) = extent_sql(times, until) else { return Ok(None) };
         let row =
             self.run(context, &[], &sql, "reading the first and last time of the data").await?;
-        let (Some(first), Some(mut last)) =
+        let (Some(first), Some(last)) =
             (times_of(&row, 0).first().copied(), times_of(&row, 1).first().copied())
         else {
             return Ok(None);
         };
-        while let Some(before) = self.before_strays(context, times, first, last).await? {
-            last = before;
-        }
-        Ok(Some(Extent { train_from: first, first, last }))
-    }
-
-    /// The last time before those up to `last` that are strays; none where there are no strays.
-    ///
-    /// A gap that is longer than all before it has the middle of the whole in it.
-    async fn before_strays(
-        &self,
-        context: &SessionContext,
-        times: &[String],
-        first: i64,
-        last: i64,
-    ) -> Result<Option<i64>, QueryError> {
         if last.saturating_sub(first) <= STRAY_GAP {
-            return Ok(None);
+            return Ok(Some(Found { first, last, strays: Strays::default() }));
         }
-        let sql = sides_sql(times, i64::midpoint(first, last), last);
-        let row = self.run(context, &[], &sql, "looking for times far from all others").await?;
-        let count = |column: usize| {
-            let counts = row.columns().get(column)?.as_primitive_opt::<Int64Type>()?;
-            counts.iter().flatten().next()
-        };
-        let (Some(before), Some(after)) =
-            (times_of(&row, 0).first().copied(), times_of(&row, 1).first().copied())
-        else {
-            return Ok(None);
-        };
-        let (later, all) = (count(2).unwrap_or(0), count(3).unwrap_or(0));
-        let are_few = later.saturating_mul(20) <= all;
-        let gap = after.saturating_sub(before);
-        Ok((are_few && gap > STRAY_GAP.max(before.saturating_sub(first))).then_some(before))
+        let sql = bins_sql(times, until);
+        let rows = self.run(context, &[], &sql, "looking for times far from all others").await?;
+        Ok(without_strays(&bins_of(&rows)))
     }
 
     fn key_list(&self, alias: &str) -> String {
@@ -509,6 +501,18 @@ fn no_times(times: &[String], as_of: Option<i64>) -> QueryError {
         }
     };
     QueryError::Split { message }
+}
+
+/// The rows of [`bins_sql`].
+fn bins_of(rows: &RecordBatch) -> Vec<Bin> {
+    let numbers = |column: usize| -> Vec<i64> {
+        let column = rows.columns().get(column);
+        let numbers = column.and_then(|c| c.as_primitive_opt::<Int64Type>());
+        numbers.map(|n| n.values().to_vec()).unwrap_or_default()
+    };
+    let ends = times_of(rows, 1).into_iter().zip(times_of(rows, 2));
+    let bins = numbers(0).into_iter().zip(ends).zip(numbers(3));
+    bins.map(|((part, (first, last)), count)| Bin { part, first, last, count }).collect()
 }
 
 /// The times of a column, microseconds, UTC, without NULLs.
