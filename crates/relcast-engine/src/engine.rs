@@ -37,7 +37,6 @@ pub struct Engine {
     pub catalog: Catalog,
     models: Kept<ModelId, Arc<StoredModel>>,
     newest: Kept<ModelId, i64>,
-    default_cutoffs: Kept<ModelId, i64>,
     /// Until when the world is known at a cutoff, and since when the same labels have closed.
     known_until: Kept<(ModelId, i64), (i64, i64)>,
     scorers: Kept<(ModelId, i64), Arc<Scorer>>,
@@ -70,7 +69,6 @@ impl Engine {
             catalog,
             models: Kept::new(MODEL_BYTES, |model| model.weights.0.len()),
             newest: Kept::new(usize::MAX, |_| 0),
-            default_cutoffs: Kept::new(usize::MAX, |_| 0),
             known_until: Kept::new(usize::MAX, |_| 0),
             scorers: Kept::new(SCORER_BYTES, |scorer| scorer.bytes()),
             plans: Kept::new(usize::MAX, |_| 0),
@@ -108,27 +106,13 @@ impl Engine {
             .await
     }
 
-    /// The cutoff of predictions that name none, the newest time in what the model's target reads:
-    /// microseconds, UTC.
-    ///
-    /// # Errors
-    /// If the tables cannot be read.
-    pub async fn default_cutoff(&self, model: &StoredModel) -> Result<i64, EngineError> {
-        self.default_cutoffs.get(ModelId::of(model), model.default_cutoff(&self.database)).await
-    }
-
-    /// The newest time that the model's labels may be taken from: microseconds, UTC.
+    /// The newest time in what the model's target reads, which is the cutoff of predictions that name
+    /// none: microseconds, UTC.
     ///
     /// # Errors
     /// If the tables cannot be read.
     pub async fn newest_time(&self, model: &StoredModel) -> Result<i64, EngineError> {
-        self.newest
-            .get(ModelId::of(model), async {
-                let plan = model.question.plan(&model.schema, &model.set)?;
-                let newest = plan.newest_time(&self.database.context, None).await?;
-                Ok(newest.unwrap_or(model.cutoffs.data_end))
-            })
-            .await
+        self.newest.get(ModelId::of(model), model.newest_time(&self.database)).await
     }
 
     /// `model` ready to score at `cutoff`, from the cache where it was used before. Whoever asks
@@ -172,7 +156,7 @@ impl Engine {
 
     async fn make_ready(&self, id: &ModelId) -> Result<(), EngineError> {
         let model = self.stored(&id.name, Some(id.version)).await?;
-        let cutoff = self.default_cutoff(&model).await?;
+        let cutoff = self.newest_time(&model).await?;
         self.scorer(&model, cutoff).await?;
         let plan = model.question.plan(&model.schema, &model.set)?;
         self.population(&plan, cutoff).await?;

@@ -110,13 +110,14 @@ impl StoredModel {
         Ok(self.residuals.as_ref().and_then(|residuals| residuals.band(quantiles)))
     }
 
-    /// The cutoff of predictions over `database` that name none: microseconds, UTC.
+    /// The newest time in what the model's target reads, the cutoff of predictions over `database` that
+    /// name none: microseconds, UTC.
     ///
     /// # Errors
     /// If the tables cannot be read.
-    pub async fn default_cutoff(&self, database: &Database) -> Result<i64, EngineError> {
+    pub async fn newest_time(&self, database: &Database) -> Result<i64, EngineError> {
         let plan = self.question.plan(&self.schema, &self.set)?;
-        let found = plan.default_cutoff(&database.context).await?;
+        let found = plan.newest_time(&database.context, None).await?;
         Ok(found.unwrap_or(self.cutoffs.data_end))
     }
 

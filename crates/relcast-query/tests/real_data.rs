@@ -71,8 +71,8 @@ async fn labels_equal_the_files_of_every_task() {
             let plan = LabelPlan::from_query(&bound, &catalog.schema).unwrap();
             wrong.extend(compare(&database, &catalog, task, &plan).await);
             // Both read the same tables; the task reads races that have no results yet.
-            let of_task = task_plan.default_cutoff(&database.context).await.unwrap();
-            let of_query = plan.default_cutoff(&database.context).await.unwrap();
+            let of_task = task_plan.newest_time(&database.context, None).await.unwrap();
+            let of_query = plan.newest_time(&database.context, None).await.unwrap();
             assert!(of_task == of_query || task.name == "driver-circuit-compete", "{}", task.name);
         }
     }

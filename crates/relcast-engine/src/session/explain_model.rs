@@ -31,7 +31,7 @@ impl Session {
         let stored = self.engine.stored(&model.name.text, version_of(model)).await?;
         let engine = self.engine.clone();
         let importance = apart(async move || {
-            let cutoff = engine.default_cutoff(&stored).await?;
+            let cutoff = engine.newest_time(&stored).await?;
             let scorer = engine.scorer(&stored, cutoff).await?;
             scorer.importance()
         })
@@ -50,7 +50,7 @@ impl Session {
         let Asked::Model(stored) = asked else { return Err(EngineError::NamesEntities) };
         let engine = self.engine.clone();
         let (found, eligible) = apart(async move || {
-            let default = engine.default_cutoff(&stored).await?;
+            let default = engine.newest_time(&stored).await?;
             let cutoff = plan.as_of.unwrap_or(default);
             let seeds = plan.seeds(&engine.database.context, cutoff).await?;
             let scorer = engine.scorer(&stored, cutoff).await?;

@@ -131,8 +131,7 @@ impl PredictionScan {
         }
         let newest = self.engine.newest_time(model).await?;
         let started = Instant::now();
-        let default = self.engine.default_cutoff(model).await?;
-        let seeds = self.seeds(self.resolved.plan.as_of.unwrap_or(default)).await?;
+        let seeds = self.seeds(self.resolved.plan.as_of.unwrap_or(newest)).await?;
         figures.finding.add_elapsed(started);
         if let Some(cutoff) = last_time_of(&seeds) {
             staleness(model, newest, cutoff).iter().for_each(|told| self.watcher.notice(told));

@@ -100,7 +100,7 @@ async fn predict_stored(
 ) -> Result<RecordBatch, EngineError> {
     let moment = match at {
         PredictAt::Moment(Some(moment)) => Some(moment),
-        PredictAt::Moment(None) => Some(stored.default_cutoff(database).await?),
+        PredictAt::Moment(None) => Some(stored.newest_time(database).await?),
         PredictAt::Split(..) => None,
     };
     let scorer = Scorer::open(home, database, &catalog.schema, stored.clone(), moment).await?;

@@ -217,7 +217,7 @@ impl Prepared {
         }
         splits.check_finite()?;
         let task = task_of(&plan.task_type, &splits.train)?;
-        let known_until = cutoffs.data_end;
+        let known_until = known_to_splits(&cutoffs);
         let weights = splits.weights.as_deref().map(normalised_weights).transpose()?;
         let mut prepared =
             Self::build(home, database, schema, plan, cutoffs, splits, task, known_until).await?;
@@ -227,7 +227,8 @@ impl Prepared {
         let unread = database.left_out.iter();
         prepared.doubts.extend(unread.map(|(name, what)| format!("{name} is not read: {what}")));
         if prepared.plan.as_of.is_none() {
-            let told = strays(database, &catalog.schema, &prepared.plan, known_until).await?;
+            let data_end = prepared.cutoffs.data_end;
+            let told = strays(database, &catalog.schema, &prepared.plan, data_end).await?;
             prepared.doubts.extend(told);
         }
         Ok(prepared)
@@ -276,7 +277,9 @@ impl Prepared {
         let mut cutoffs = stored.cutoffs.clone();
         let newest = plan.newest_time(&database.context, as_of).await?;
         cutoffs.data_end = newest.or(as_of).unwrap_or(cutoffs.data_end);
-        let closed = |cutoff: &i64| cutoffs.horizon.after(*cutoff) <= cutoffs.data_end;
+        let end = plan.windows_end(&database.context, as_of, cutoffs.data_end).await?;
+        let horizon = cutoffs.horizon;
+        let closed = |cutoff: &i64| horizon.after(*cutoff) <= end;
         for split in [&mut cutoffs.val, &mut cutoffs.test] {
             split.retain(closed);
         }
@@ -287,7 +290,7 @@ impl Prepared {
         let (splits, _) = label_splits(&database.context, &plan, &cutoffs).await?;
         let known_until = match cutoff {
             Some(at) => known_until(&database.context, &plan, &cutoffs, at).await?,
-            None => cutoffs.data_end,
+            None => known_to_splits(&cutoffs),
         };
         let task = stored.plan.fit.task.clone();
         let schema = &stored.schema;
@@ -414,6 +417,12 @@ pub(crate) async fn known_until(
     };
     let stale = newest.filter(|newest| cutoffs.horizon.after(*newest) < cutoff);
     Ok(stale.unwrap_or(cutoffs.data_end.max(cutoff)))
+}
+
+/// Until when the world is known to whoever stands at one of the splits' cutoffs: the end of the data,
+/// which those of a task in SQL may lie beyond.
+fn known_to_splits(cutoffs: &Cutoffs) -> i64 {
+    cutoffs.all().last().map_or(cutoffs.data_end, |last| cutoffs.data_end.max(*last))
 }
 
 /// The first moment with the same closed labels as `until`, and so with the same graph.

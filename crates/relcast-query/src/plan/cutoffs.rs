@@ -56,7 +56,8 @@ pub struct Cutoffs {
     pub horizon: Horizon,
     /// How far apart the cutoffs to learn from lie.
     pub step: Span,
-    /// The last time that labels may be taken from.
+    /// The newest time in what the target reads. Labels are taken from no later one, but for those of
+    /// a task in SQL: all tables decide where its windows lie.
     pub data_end: i64,
     /// Start of the validation split.
     pub val_timestamp: i64,

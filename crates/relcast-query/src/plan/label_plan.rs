@@ -65,7 +65,7 @@ pub(super) enum When {
     /// `whole` data.
     InWindows { read: Vec<String>, whole: Vec<String> },
     /// At cutoffs laid out between the first and last time of the `whole` data, whatever the SQL of a
-    /// task reads; that is what `read` gives the times of.
+    /// task reads; that is what `read` gives the times of, and with them the end of the data.
     ByTask { read: Vec<String>, whole: Vec<String> },
     /// At the cutoffs that the label rows bring, which `cutoffs` gives. Their windows have closed by
     /// the last time that the SELECTs of `read` give.

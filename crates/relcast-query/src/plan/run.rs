@@ -39,10 +39,13 @@ impl LabelPlan {
                 let extent = Extent { train_from, ..extent };
                 lay_out(extent, self.horizon, &self.options, declared)
             }
-            When::ByTask { whole, .. } => {
+            When::ByTask { read, whole } => {
                 let extent = self.extent(context, whole).await?;
                 let extent = extent.ok_or_else(|| no_times(whole, self.as_of))?;
-                lay_out(extent, self.horizon, &self.options, declared)
+                let laid = lay_out(extent, self.horizon, &self.options, declared)?;
+                let read = self.extent(context, read).await?;
+                let data_end = read.map_or(laid.data_end, |read| read.last);
+                Ok(Cutoffs { data_end, ..laid })
             }
             When::AtRows { cutoffs, read } => {
                 let times = self.row_cutoffs(context, cutoffs).await?;
@@ -76,25 +79,8 @@ impl LabelPlan {
         }
     }
 
-    /// The cutoff that AS OF defaults to, the newest time in what the target reads: microseconds, UTC;
-    /// none if there are no such times.
-    ///
-    /// # Errors
-    /// [`QueryError::Run`] when DataFusion fails.
-    pub async fn default_cutoff(
-        &self,
-        context: &SessionContext,
-    ) -> Result<Option<i64>, QueryError> {
-        if let When::ByTask { read, .. } = &self.when
-            && let Some(extent) = self.found(context, read, None).await?
-        {
-            return Ok(Some(extent.last));
-        }
-        self.newest_time(context, None).await
-    }
-
-    /// The newest time that labels may be taken from, or the newest up to `until`: microseconds, UTC;
-    /// none if there are no such times. Strays are set aside.
+    /// The newest time in what the target reads, or the newest up to `until`: microseconds, UTC; none
+    /// if there are no such times. Strays are set aside. AS OF defaults to it.
     ///
     /// # Errors
     /// [`QueryError::Run`] when DataFusion fails.
@@ -103,7 +89,26 @@ impl LabelPlan {
         context: &SessionContext,
         until: Option<i64>,
     ) -> Result<Option<i64>, QueryError> {
-        Ok(self.found(context, self.laid_between(), until).await?.map(|found| found.last))
+        let times = match &self.when {
+            When::ByTask { read, .. } => read.as_slice(),
+            _ => self.laid_between(),
+        };
+        Ok(self.found(context, times, until).await?.map(|found| found.last))
+    }
+
+    /// The time by which the windows of the splits must have closed, up to `until`: `newest`, but of
+    /// a task in SQL the newest time of all tables, whichever it reads.
+    ///
+    /// # Errors
+    /// [`QueryError::Run`] when DataFusion fails.
+    pub async fn windows_end(
+        &self,
+        context: &SessionContext,
+        until: Option<i64>,
+        newest: i64,
+    ) -> Result<i64, QueryError> {
+        let When::ByTask { whole, .. } = &self.when else { return Ok(newest) };
+        Ok(self.found(context, whole, until).await?.map_or(newest, |found| found.last))
     }
 
     /// The few times, far from all others, that cutoffs are laid out without. Where cells are filled

@@ -87,15 +87,14 @@ pub(super) async fn predict(
         let engine = session.engine();
         let stored = engine.stored(&model, version).await?;
         let until = engine.newest_time(&stored).await?;
-        let cutoff = engine.default_cutoff(&stored).await?;
-        Ok((stored, until, cutoff))
+        Ok((stored, until))
     });
-    let (stored, until, default) = found.await?;
+    let (stored, until) = found.await?;
     let options = read_options(&request.options)?;
     let query = query(&stored, request.keys.as_deref(), as_of, options)?;
     let statement = statement(query, request.limit);
     let running = turn.run(&shared, &caller, &statement, "").await.map_err(without_place)?;
-    let cutoff = moment(as_of.unwrap_or(default));
+    let cutoff = moment(as_of.unwrap_or(until));
     // The source may have changed in between.
     let data_until = moment(running.data_until().unwrap_or(until));
     if wants_arrow(&headers) {
