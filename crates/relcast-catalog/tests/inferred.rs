@@ -313,6 +313,35 @@ async fn keys_with_zeros_before_them_stay_apart_and_link() {
 }
 
 #[tokio::test]
+async fn zeros_before_numbers_keep_no_link_away() {
+    let (mut stores, mut sales) = ("store_id,size\n".to_owned(), "id,store_id\n".to_owned());
+    for i in 1..=40 {
+        stores.push_str(&format!("{i:03},{}\n", i * 7));
+        sales.push_str(&format!("{i},{i}\n"));
+    }
+    let catalog = try_load(&[("stores.csv", &stores), ("sales.csv", &sales)]).await.unwrap();
+    let links: Vec<String> =
+        catalog.schema.links.iter().map(|l| catalog.schema.link_name(l)).collect();
+    assert_eq!(links, ["sales.store_id"]);
+}
+
+#[tokio::test]
+async fn a_name_that_fits_is_told_though_no_value_does() {
+    let files = [
+        ("stores.csv", "store_id,size\nS1,20\nS2,30\nS3,40\n"),
+        ("sales.csv", "id,store_id,note_id\n1,1,\n2,2,\n3,3,\n"),
+        ("notes.csv", "note_id,text\n1,a\n2,b\n"),
+    ];
+    let catalog = try_load(&files).await.unwrap();
+    assert!(catalog.schema.links.is_empty());
+    let doubtful: Vec<_> =
+        catalog.proposals.iter().filter(|p| p.what.contains("perhaps")).collect();
+    assert_eq!(doubtful.len(), 1, "{doubtful:?}");
+    assert_eq!(doubtful[0].what, "perhaps link store_id → stores (not used)");
+    assert!(doubtful[0].evidence.contains("0 of 3"), "{doubtful:?}");
+}
+
+#[tokio::test]
 async fn what_is_not_read_is_told() {
     let files = [("users.csv", "user_id,age\n1,20\n"), ("orders.csv.gz", "")];
     let folder = folder(&files);

@@ -4,6 +4,7 @@
 //! with slashes, points or dashes that all rows allow to be read in one order alone, becomes a
 //! timestamp. For tables that don't fit into memory, Parquet is the format.
 
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -90,35 +91,59 @@ fn check_header(schema: &Schema) -> Result<(), String> {
     Ok(())
 }
 
-/// The columns of whole numbers that are identifiers: some value is written with zeros before it, so
-/// that `007` and `7` are two.
+/// The columns of whole numbers that are text: zeros before a value tell it from another one, as
+/// where both `007` and `7` occur. Where they tell nothing apart, they are but how numbers are written.
 fn padded_columns(path: &Path, format: &Format, schema: &Schema) -> Result<Vec<usize>, ArrowError> {
     let fields = schema.fields().iter().enumerate();
     let whole: Vec<usize> =
         fields.filter(|(_, f)| f.data_type() == &DataType::Int64).map(|(i, _)| i).collect();
-    if whole.is_empty() {
-        return Ok(Vec::new());
+    let mut padded = BTreeSet::new();
+    each_text(path, format, schema, &whole, |column, text| {
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        if digits.len() > 1 && digits.starts_with('0') {
+            padded.insert(column);
+        }
+    })?;
+    // The lengths in which the numbers of a column are written.
+    let mut lengths: HashMap<(usize, i64), usize> = HashMap::new();
+    let mut apart = BTreeSet::new();
+    let padded: Vec<usize> = padded.into_iter().collect();
+    each_text(path, format, schema, &padded, |column, text| {
+        if let Ok(number) = text.parse::<i64>()
+            && *lengths.entry((column, number)).or_insert(text.len()) != text.len()
+        {
+            apart.insert(column);
+        }
+    })?;
+    Ok(apart.into_iter().collect())
+}
+
+/// Hands over each value of these columns, as it is written, with the position of its column.
+fn each_text(
+    path: &Path,
+    format: &Format,
+    schema: &Schema,
+    columns: &[usize],
+    mut take: impl FnMut(usize, &str),
+) -> Result<(), ArrowError> {
+    if columns.is_empty() {
+        return Ok(());
     }
     let as_text: Vec<Field> =
         schema.fields().iter().map(|f| Field::new(f.name(), DataType::Utf8, true)).collect();
     let reader = ReaderBuilder::new(Arc::new(Schema::new(as_text)))
         .with_format(format.clone())
-        .with_projection(whole.clone())
+        .with_projection(columns.to_vec())
         .build_buffered(open(path)?)?;
-    let is_padded = |text: &str| {
-        let digits = text.strip_prefix('-').unwrap_or(text);
-        digits.len() > 1 && digits.starts_with('0')
-    };
-    let mut padded = Vec::new();
     for batch in reader {
-        for (index, column) in whole.iter().zip(batch?.columns()) {
+        for (index, column) in columns.iter().zip(batch?.columns()) {
             let strings = column.as_any().downcast_ref::<StringArray>();
-            if strings.is_some_and(|s| s.iter().flatten().any(is_padded)) {
-                padded.push(*index);
+            for text in strings.into_iter().flatten().flatten() {
+                take(*index, text);
             }
         }
     }
-    Ok(padded)
+    Ok(())
 }
 
 /// The schema with text for all but truth values and numbers, and for the `padded` columns.
@@ -289,6 +314,7 @@ mod tests {
         assert_eq!(type_of("a,b\n1,x\n2.5,y\nz,y\n"), DataType::Utf8);
         assert_eq!(type_of("a,b\ntrue,x\nfalse,y\n"), DataType::Boolean);
         assert_eq!(type_of("a,b\n7,x\n007,y\n"), DataType::Utf8);
+        assert_eq!(type_of("a,b\n001,x\n040,y\n"), DataType::Int64);
         assert_eq!(type_of("a,b\n0,x\n-10,y\n"), DataType::Int64);
         assert_eq!(type_of("a,b\n0.5,x\n01,y\n"), DataType::Float64);
         assert_eq!(type_of("a,b\n,x\n,y\n"), DataType::Utf8);

@@ -13,6 +13,8 @@ use crate::sql::{AggregateRow, KeyKind, key_equality, key_kind, quoted};
 const MIN_INCLUDED: f64 = 0.99;
 /// From this share on, a column that is no link is worth showing to a person.
 const MIN_SHOWN: f64 = 0.5;
+/// From this evidence on, a name that fits is worth showing whatever the values.
+const SURE_NAME: u32 = 90;
 
 /// Names of a row of the same table.
 const SELF_WORDS: [&str; 12] = [
@@ -35,7 +37,8 @@ const SELF_WORDS: [&str; 12] = [
 pub(crate) struct InferredLinks {
     /// Names and values speak for them.
     pub(crate) found: Vec<Inferred<(String, String)>>,
-    /// The name speaks for them, but too many values aren't in the parent: for a person to decide.
+    /// The name speaks for them, but too many values, or all, aren't in the parent: for a person to
+    /// decide.
     pub(crate) doubtful: Vec<Inferred<(String, String)>>,
 }
 
@@ -64,21 +67,27 @@ pub(crate) async fn links(
             }
         }
         candidates.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.name.cmp(&b.1.name)));
-        for (_, parent, key) in candidates {
+        let mut by_name = None;
+        for (score, parent, key) in candidates {
             let (included, distinct) = inclusion(context, child, column, parent, key).await?;
             let share = if distinct == 0 { 0.0 } else { included as f64 / distinct as f64 };
-            if share < MIN_SHOWN {
-                continue;
-            }
             let evidence = evidence(column, parent, key, included, distinct);
             let link = Inferred { value: (column.name.clone(), parent.name.clone()), evidence };
             if share >= MIN_INCLUDED {
                 links.found.push(link);
-            } else {
+            } else if share >= MIN_SHOWN {
                 links.doubtful.push(link);
+            } else {
+                // Another table may yet have the values.
+                if score >= SURE_NAME && distinct > 0 && by_name.is_none() {
+                    by_name = Some(link);
+                }
+                continue;
             }
+            by_name = None;
             break;
         }
+        links.doubtful.extend(by_name);
     }
     Ok(links)
 }
