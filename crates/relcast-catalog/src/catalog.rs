@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use relcast_connect::{Database, OddTime};
+use relcast_connect::{Database, OddCells};
 use serde::{Deserialize, Serialize};
 
 use crate::declared::{self, Declared, DeclaredTable};
@@ -270,9 +270,10 @@ async fn set_keys_and_times(
                 let mut found = infer::time_like(&database.context, table, &counts).await?;
                 // Which cell keeps a column from being a time says more.
                 for like in &mut found {
-                    let is_odd =
-                        |odd: &&OddTime| odd.table == like.table && odd.column == like.column;
-                    if let Some(odd) = database.odd_times.iter().find(is_odd) {
+                    let is_odd = |odd: &&OddCells| {
+                        !odd.is_typed && odd.table == like.table && odd.column == like.column
+                    };
+                    if let Some(odd) = database.odd_cells.iter().find(is_odd) {
                         like.evidence.clone_from(&odd.text);
                     }
                 }

@@ -273,7 +273,7 @@ async fn a_missed_time_is_a_suspect_wherever_rows_inherit_theirs() {
     for ((_, _, text), evidence) in found.iter().zip(evidence) {
         assert!(text.contains(evidence) && text.contains("known with orders"), "{text}");
     }
-    let odd = inspection.findings.iter().find(|f| f.kind == FindingKind::OddTime).unwrap();
+    let odd = inspection.findings.iter().find(|f| f.kind == FindingKind::OddCells).unwrap();
     assert_eq!((odd.table.as_str(), odd.column.as_deref()), ("visits", Some("visit_date")));
 
     // Whoever trains a model of any table that is linked is told.

@@ -2,23 +2,23 @@
 //!
 //! The types come from all rows. A text column whose every value is an ISO date or moment, or a date
 //! with slashes, points or dashes that all rows allow to be read in one order alone, becomes a
-//! timestamp. For tables that don't fit into memory, Parquet is the format.
+//! timestamp. A few odd cells in a hundred rows and more change no type: they are NULL, and told.
+//! For tables that don't fit into memory, Parquet is the format.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
-use arrow::compute::{CastOptions, cast_with_options};
 use arrow::csv::ReaderBuilder;
 use arrow::csv::reader::Format;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 
 use crate::error::ConnectError;
-use crate::written_dates::find_written;
+use crate::typed::{ReadAs, read_typed, tells_apart};
 
 const HINT: &str = "every row needs as many values as the header, in UTF-8 and separated by commas (in .tsv by tabs)";
 
@@ -29,23 +29,28 @@ pub(crate) struct Rows {
     pub(crate) batches: Vec<RecordBatch>,
     /// The columns whose every value is a date without a time of the day.
     pub(crate) dates: Vec<String>,
-    /// The columns that are text although most of their values are ISO dates or moments.
-    pub(crate) odd_times: Vec<OddCell>,
+    /// The columns that are, or would be, times or numbers but for a few cells.
+    pub(crate) odd_cells: Vec<OddCell>,
 }
 
-/// The first cell of a column that is no time, though most of them are.
+/// The first cell of a column that is not what most of them are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OddCell {
     pub(crate) column: String,
     pub(crate) line: usize,
     pub(crate) value: String,
-    /// How many cells of the column are no times, and how many are.
+    /// How many cells of the column are odd, and how many are good.
     pub(crate) odd: usize,
-    pub(crate) times: usize,
+    pub(crate) good: usize,
+    /// What the good ones are: `times` or `numbers`.
+    pub(crate) what: &'static str,
+    /// Whether the column is read so, its odd cells as NULL; else it is text.
+    pub(crate) is_typed: bool,
 }
 
-/// Reads a CSV file, or a TSV file, with a header, an empty value as NULL.
-pub(crate) fn read(path: &Path) -> Result<Rows, ConnectError> {
+/// Reads a CSV file, or a TSV file, with a header, an empty value as NULL, and columns of which
+/// something is declared as that.
+pub(crate) fn read(path: &Path, declared: &BTreeMap<String, ReadAs>) -> Result<Rows, ConnectError> {
     let bad =
         |reason: String| ConnectError::Unreadable { file: path.to_owned(), reason, hint: HINT };
     let arrow = |e: ArrowError| bad(with_line(path, plain(&e)));
@@ -62,7 +67,7 @@ pub(crate) fn read(path: &Path) -> Result<Rows, ConnectError> {
     let reader = ReaderBuilder::new(schema.clone()).with_format(format).build_buffered(source);
     let batches: Vec<RecordBatch> =
         reader.map_err(arrow)?.collect::<Result<_, _>>().map_err(arrow)?;
-    parse_times(&schema, &batches).map_err(arrow)
+    parse_texts(&schema, &batches, declared).map_err(arrow)
 }
 
 /// The file from its first character on: a byte order mark is skipped.
@@ -105,12 +110,12 @@ fn padded_columns(path: &Path, format: &Format, schema: &Schema) -> Result<Vec<u
         }
     })?;
     // The lengths in which the numbers of a column are written.
-    let mut lengths: HashMap<(usize, i64), usize> = HashMap::new();
+    let mut lengths: HashMap<usize, HashMap<i64, usize>> = HashMap::new();
     let mut apart = BTreeSet::new();
     let padded: Vec<usize> = padded.into_iter().collect();
     each_text(path, format, schema, &padded, |column, text| {
         if let Ok(number) = text.parse::<i64>()
-            && *lengths.entry((column, number)).or_insert(text.len()) != text.len()
+            && tells_apart(lengths.entry(column).or_default(), number, text)
         {
             apart.insert(column);
         }
@@ -157,28 +162,49 @@ fn with_text(schema: &Schema, padded: &[usize]) -> Schema {
     Schema::new(fields.collect::<Vec<Field>>())
 }
 
-/// Turns text columns into timestamps where every value of every batch is one.
-fn parse_times(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Rows, ArrowError> {
-    let (mut dates, mut odd_times) = (Vec::new(), Vec::new());
+/// Turns text columns into timestamps and numbers where their values are such, or are declared so.
+fn parse_texts(
+    schema: &SchemaRef,
+    batches: &[RecordBatch],
+    declared: &BTreeMap<String, ReadAs>,
+) -> Result<Rows, ArrowError> {
+    let (mut dates, mut odd_cells) = (Vec::new(), Vec::new());
     let mut fields = schema.fields().to_vec();
     let mut columns: Vec<Vec<ArrayRef>> = batches.iter().map(|b| b.columns().to_vec()).collect();
     for (index, field) in schema.fields().iter().enumerate() {
         if field.data_type() != &DataType::Utf8 {
             continue;
         }
-        let texts: Vec<&ArrayRef> = columns.iter().filter_map(|c| c.get(index)).collect();
-        let Some(times) = find_times(&texts).or_else(|| find_written(&texts)) else {
-            odd_times.extend(find_odd(batches, index, field.name()));
+        let cells = batches.iter().filter_map(|b| b.columns().get(index));
+        let texts: Vec<&StringArray> = cells.filter_map(|c| c.as_any().downcast_ref()).collect();
+        let says = declared.get(field.name()).copied();
+        let Some(reading) = read_typed(&texts, says) else { continue };
+        // A person has said that it is no column of times or numbers.
+        let is_told = reading.odd > 0 && says != Some(ReadAs::Whole);
+        if is_told && let Some((line, value)) = first_odd(batches, &texts, &reading.arrays) {
+            odd_cells.push(OddCell {
+                column: field.name().clone(),
+                line,
+                value,
+                odd: reading.odd,
+                good: reading.good,
+                what: reading.what,
+                is_typed: reading.is_typed,
+            });
+        }
+        let Some(data_type) = reading.arrays.first().map(|a| a.data_type().clone()) else {
             continue;
         };
-        if texts.iter().all(|text| holds_dates(text)) {
+        if !reading.is_typed {
+            continue;
+        }
+        if matches!(data_type, DataType::Timestamp(_, _)) && holds_dates(&texts, &reading.arrays) {
             dates.push(field.name().clone());
         }
         if let Some(field) = fields.get_mut(index) {
-            let time = DataType::Timestamp(TimeUnit::Microsecond, None);
-            *field = Arc::new(Field::new(field.name(), time, true));
+            *field = Arc::new(Field::new(field.name(), data_type, true));
         }
-        for (batch, array) in columns.iter_mut().zip(times) {
+        for (batch, array) in columns.iter_mut().zip(reading.arrays) {
             if let Some(place) = batch.get_mut(index) {
                 *place = array;
             }
@@ -189,73 +215,39 @@ fn parse_times(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Rows, Arro
         .into_iter()
         .map(|c| RecordBatch::try_new(schema.clone(), c))
         .collect::<Result<_, _>>()?;
-    Ok(Rows { schema, batches, dates, odd_times })
+    Ok(Rows { schema, batches, dates, odd_cells })
 }
 
-/// The columns as timestamps, if there is a value at all and each is an ISO date or moment.
-fn find_times(texts: &[&ArrayRef]) -> Option<Vec<ArrayRef>> {
-    let options = CastOptions { safe: false, ..CastOptions::default() };
-    let utc = DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()));
-    let plain = DataType::Timestamp(TimeUnit::Microsecond, None);
-    let mut seen = false;
-    let mut times = Vec::with_capacity(texts.len());
-    for text in texts {
-        let strings = text.as_any().downcast_ref::<StringArray>()?;
-        if !strings.iter().flatten().all(starts_like_a_date) {
-            return None;
-        }
-        seen |= strings.null_count() < strings.len();
-        let zoned = cast_with_options(text, &utc, &options).ok()?;
-        times.push(cast_with_options(&zoned, &plain, &options).ok()?);
-    }
-    seen.then_some(times)
-}
-
-/// Whether values that are times say no more than the day.
-fn holds_dates(text: &ArrayRef) -> bool {
-    let strings = text.as_any().downcast_ref::<StringArray>();
+/// Whether the cells that are times say no more than the day.
+fn holds_dates(texts: &[&StringArray], times: &[ArrayRef]) -> bool {
     let is_date = |text: &str| text.len() <= 10 && !text.contains(':');
-    strings.is_some_and(|strings| strings.iter().flatten().all(is_date))
+    texts.iter().zip(times).all(|(strings, times)| {
+        let rows = strings.iter().enumerate();
+        rows.filter(|(row, _)| times.is_valid(*row)).all(|(_, text)| text.is_some_and(is_date))
+    })
 }
 
-/// The first cell that is no ISO date or moment in a column where more than half of the values are.
-fn find_odd(batches: &[RecordBatch], index: usize, column: &str) -> Option<OddCell> {
-    let utc = DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()));
-    let (mut times, mut odd, mut first) = (0, 0, None);
+/// Line and value of the first cell of a column that has a text but is NULL as read.
+fn first_odd(
+    batches: &[RecordBatch],
+    texts: &[&StringArray],
+    read: &[ArrayRef],
+) -> Option<(usize, String)> {
     // The header is the first line.
     let mut line = 2;
-    for batch in batches {
-        let texts: Vec<&StringArray> =
+    for ((batch, strings), read) in batches.iter().zip(texts).zip(read) {
+        let all: Vec<&StringArray> =
             batch.columns().iter().filter_map(|c| c.as_any().downcast_ref()).collect();
-        let cells = batch.columns().get(index)?;
-        let strings = cells.as_any().downcast_ref::<StringArray>()?;
-        let parsed = cast_with_options(cells, &utc, &CastOptions::default()).ok()?;
         for (row, text) in strings.iter().enumerate() {
-            if let Some(text) = text {
-                let is_time = starts_like_a_date(text) && parsed.is_valid(row);
-                times += usize::from(is_time);
-                odd += usize::from(!is_time);
-                if !is_time && first.is_none() {
-                    first = Some((line, text.to_owned()));
-                }
+            if let Some(text) = text.filter(|_| read.is_null(row)) {
+                return Some((line, text.to_owned()));
             }
             // A quoted value may go over several lines.
-            let breaks = texts.iter().filter(|t| t.is_valid(row));
+            let breaks = all.iter().filter(|t| t.is_valid(row));
             line += 1 + breaks.map(|t| t.value(row).matches('\n').count()).sum::<usize>();
         }
     }
-    let (line, value) = first.filter(|_| times > odd)?;
-    Some(OddCell { column: column.to_owned(), line, value, odd, times })
-}
-
-/// Whether a value begins with `yyyy-mm-dd`.
-fn starts_like_a_date(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    bytes.len() >= 10
-        && bytes.iter().take(10).enumerate().all(|(i, b)| match i {
-            4 | 7 => *b == b'-',
-            _ => b.is_ascii_digit(),
-        })
+    None
 }
 
 /// The message with the line in which the bad row begins.
@@ -294,13 +286,18 @@ fn plain(error: &ArrowError) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use arrow::array::TimestampMicrosecondArray;
+    use arrow::array::{AsArray, TimestampMicrosecondArray};
+    use arrow::datatypes::{Int64Type, TimeUnit};
 
     fn read_text(text: &str) -> Result<Rows, ConnectError> {
+        read_declared(text, &[])
+    }
+
+    fn read_declared(text: &str, declared: &[(&str, ReadAs)]) -> Result<Rows, ConnectError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.csv");
         std::fs::write(&path, text).unwrap();
-        read(&path)
+        read(&path, &declared.iter().map(|(name, says)| ((*name).to_owned(), *says)).collect())
     }
 
     fn type_of(text: &str) -> DataType {
@@ -371,10 +368,66 @@ mod tests {
             line: 6,
             value: "soon".to_owned(),
             odd: 1,
-            times: 3,
+            good: 3,
+            what: "times",
+            is_typed: false,
         };
-        assert_eq!(read_text(text).unwrap().odd_times, [odd]);
-        assert!(read_text("n,at\nc,2020-01-02\nd,x\n").unwrap().odd_times.is_empty());
+        assert_eq!(read_text(text).unwrap().odd_cells, [odd]);
+        assert!(read_text("n,at\nc,2020-01-02\nd,x\n").unwrap().odd_cells.is_empty());
+    }
+
+    /// A column of 200 values, the last of which is `odd`.
+    fn with_odd(value: impl Fn(usize) -> String, odd: &str) -> String {
+        let values: String = (0..199).map(|i| value(i) + ",x\n").collect();
+        format!("a,b\n{values}{odd},y\n")
+    }
+
+    #[test]
+    fn a_few_odd_cells_change_no_type_and_are_told() {
+        let time = DataType::Timestamp(TimeUnit::Microsecond, None);
+        type Value = fn(usize) -> String;
+        let cases: [(Value, &str, &DataType, &str); 6] = [
+            (|i| i.to_string(), "n/a", &DataType::Int64, "numbers"),
+            (|i| format!("{i}.5"), "twelve", &DataType::Float64, "numbers"),
+            (|i| i.to_string(), "12 kg", &DataType::Int64, "numbers"),
+            (|i| format!("2020-01-{:02}", i % 28 + 1), "soon", &time, "times"),
+            (|i| format!("01/{:02}/2020", i % 28 + 1), "soon", &time, "times"),
+            (|i| format!("01/{:02}/2020", i % 28 + 1), "14/03/2020", &time, "times"),
+        ];
+        for (value, odd, data_type, what) in cases {
+            let rows = read_text(&with_odd(value, odd)).unwrap();
+            assert_eq!(rows.schema.field(0).data_type(), data_type, "{odd}");
+            let [cell] = rows.odd_cells.as_slice() else { panic!("{:?}", rows.odd_cells) };
+            assert_eq!((cell.line, cell.value.as_str(), cell.odd, cell.good), (201, odd, 1, 199));
+            assert_eq!((cell.what, cell.is_typed), (what, true));
+            assert!(rows.batches[0].column(0).is_null(199));
+            assert_eq!(rows.dates.is_empty(), what == "numbers");
+        }
+        // Names of things stay whole, and so does what holds many odd cells.
+        assert_eq!(type_of(&with_odd(|i| i.to_string(), "85123A")), DataType::Utf8);
+        assert_eq!(type_of(&with_odd(|i| format!("{:03}", i / 2), "7")), DataType::Utf8);
+        let odd = |i: usize| if i < 3 { "n/a".to_owned() } else { i.to_string() };
+        assert_eq!(type_of(&with_odd(odd, "1")), DataType::Utf8);
+    }
+
+    #[test]
+    fn what_is_declared_goes_before_what_the_text_says() {
+        let text = "a,b\n1,2020-01-01\nx,2020-01-02\n,soon\ny,\n";
+        let declared = [("a", ReadAs::Numbers), ("b", ReadAs::Times)];
+        let rows = read_declared(text, &declared).unwrap();
+        let a: Vec<Option<i64>> =
+            rows.batches[0].column(0).as_primitive::<Int64Type>().iter().collect();
+        assert_eq!(a, [Some(1), None, None, None]);
+        let times = rows.batches[0].column(1).as_any().downcast_ref::<TimestampMicrosecondArray>();
+        assert_eq!(times.unwrap().null_count(), 2);
+        let told: Vec<(usize, usize)> = rows.odd_cells.iter().map(|c| (c.odd, c.line)).collect();
+        assert_eq!(told, [(2, 3), (1, 4)]);
+        // A column of other things keeps its type, for an error to name it.
+        let rows = read_declared("a,b\nx,1\n", &[("a", ReadAs::Times)]).unwrap();
+        assert_eq!(rows.schema.field(0).data_type(), &DataType::Utf8);
+        let text = with_odd(|i| i.to_string(), "n/a");
+        let rows = read_declared(&text, &[("a", ReadAs::Whole)]).unwrap();
+        assert_eq!(rows.schema.field(0).data_type(), &DataType::Utf8);
     }
 
     #[test]

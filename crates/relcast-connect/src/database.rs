@@ -13,6 +13,7 @@ use crate::error::ConnectError;
 use crate::file_writer::folder_of;
 use crate::left_out::left_out;
 use crate::tables::Tables;
+use crate::typed::ReadColumns;
 use crate::{csv, fingerprint, normalise, parquet};
 
 /// An open database: its tables, ready to be queried.
@@ -30,8 +31,8 @@ pub struct Database {
     /// The tables and columns that the source holds as dates, without a time of the day: in CSV files
     /// those whose every value is written so. They are read as their midnights.
     pub dates: BTreeSet<(String, String)>,
-    /// Columns of CSV files that are text although most of their values are times.
-    pub odd_times: Vec<OddTime>,
+    /// Columns of CSV files that are, or would be, times or numbers but for a few cells.
+    pub odd_cells: Vec<OddCells>,
     /// The names of what lies among the tables' files and is not read, each with what to do about it.
     pub left_out: Vec<(String, &'static str)>,
     /// Hash of names, sizes and contents of the tables' files (not of what declares their keys).
@@ -39,13 +40,15 @@ pub struct Database {
     stamps: BTreeMap<String, Stamp>,
 }
 
-/// A column that would be a time, were it not for a few cells.
+/// A column of times or numbers, but for a few cells.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OddTime {
+pub struct OddCells {
     /// The table.
     pub table: String,
     /// The column.
     pub column: String,
+    /// Whether the column is read as times or numbers, those cells as NULL; else it is text.
+    pub is_typed: bool,
     /// What is wrong with it: how many cells, and line and value of the first.
     pub text: String,
 }
@@ -123,22 +126,36 @@ pub async fn open(db: &str) -> Result<Database, ConnectError> {
 /// When the source is no such directory or holds no table, when a file can't be read, or when a
 /// time doesn't fit into microseconds. The error names the file and says what to do.
 pub async fn open_with(db: &str, options: &OpenOptions) -> Result<Database, ConnectError> {
+    open_as(db, options, &ReadColumns::new()).await
+}
+
+/// The same, with the columns of CSV files of which something is declared read as that.
+///
+/// # Errors
+/// As [`open_with`].
+pub async fn open_as(
+    db: &str,
+    options: &OpenOptions,
+    declared: &ReadColumns,
+) -> Result<Database, ConnectError> {
     refuse_servers(db)?;
     let directory = Path::new(db);
     let files = table_files(directory)?;
     // Taken first: what is written while we read counts as a change.
     let stamps = stamps(&files)?;
     let context = session(options, Tables::of_files(files.clone()))?;
-    let (mut dates, mut odd_times) = (BTreeSet::new(), Vec::new());
+    let (mut dates, mut odd_cells) = (BTreeSet::new(), Vec::new());
     for (table, path) in &files {
-        let (found, odd) = register(&context, table, path).await?;
+        let (found, odd) = register(&context, table, path, declared).await?;
         dates.extend(found.into_iter().map(|column| (table.clone(), column)));
-        odd_times.extend(odd.into_iter().map(|cell| OddTime {
+        odd_cells.extend(odd.into_iter().map(|cell| OddCells {
             table: table.clone(),
+            is_typed: cell.is_typed,
             text: format!(
-                "{} of {} values are times; {} are none, the first {:?} in line {}",
-                cell.times,
-                cell.times + cell.odd,
+                "{} of {} values are {}; {} are none, the first {:?} in line {}",
+                cell.good,
+                cell.good + cell.odd,
+                cell.what,
                 cell.odd,
                 cell.value,
                 cell.line
@@ -159,7 +176,7 @@ pub async fn open_with(db: &str, options: &OpenOptions) -> Result<Database, Conn
         directory: directory.to_owned(),
         tables: files.into_keys().collect(),
         dates,
-        odd_times,
+        odd_cells,
         left_out,
         fingerprint,
         stamps,
@@ -272,18 +289,21 @@ pub(crate) fn format_of(path: &Path) -> Option<Format> {
     }
 }
 
-/// Makes a table known; gives its columns of dates, and those that are nearly times.
+/// Makes a table known; gives its columns of dates, and those with a few odd cells.
 async fn register(
     context: &SessionContext,
     table: &str,
     path: &Path,
+    declared: &ReadColumns,
 ) -> Result<(Vec<String>, Vec<csv::OddCell>), ConnectError> {
     let (frame, dates, odd) = match format_of(path) {
         Some(Format::Csv) => {
-            let csv::Rows { schema, batches, dates, odd_times } = csv::read(path)?;
+            let nothing = BTreeMap::new();
+            let declared = declared.get(table).unwrap_or(&nothing);
+            let csv::Rows { schema, batches, dates, odd_cells } = csv::read(path, declared)?;
             let memory = MemTable::try_new(schema, vec![batches])?;
             let frame = context.read_table(Arc::new(memory))?;
-            (normalise::normalised_frame(frame, &BTreeMap::new())?, dates, odd_times)
+            (normalise::normalised_frame(frame, &BTreeMap::new())?, dates, odd_cells)
         }
         _ => {
             let (frame, dates) = parquet::read(context, path).await?;

@@ -25,9 +25,10 @@ mod source;
 mod sqlite;
 mod tables;
 mod target;
+mod typed;
 mod written_dates;
 
-pub use database::{Database, OddTime, OpenOptions, open, open_with};
+pub use database::{Database, OddCells, OpenOptions, open, open_as, open_with};
 pub use error::ConnectError;
 pub use file_writer::{CsvOptions, FileWriter};
 pub use json::flattened;
@@ -39,3 +40,4 @@ pub use sink::{check_target, write};
 pub use source::{Source, folder};
 pub use sqlite::sqlite;
 pub use target::Target;
+pub use typed::{ReadAs, ReadColumns};

@@ -1,10 +1,10 @@
 //! Dates as people write them: `03/14/2024`, `14.03.2024`, `2024/3/14`, with a time of the day or
-//! without. Which of the numbers is the day is only known where all values allow one order alone.
+//! without. Which of the numbers is the day is only known where the values allow one order alone.
 
-use std::sync::Arc;
-
-use arrow::array::{Array, ArrayRef, StringArray, TimestampMicrosecondArray};
+use arrow::array::StringArray;
 use chrono::{NaiveDate, NaiveTime};
+
+use crate::typed::{Cells, cells, count};
 
 /// Which number of a date stands first; after the month comes the day, after the day the month.
 #[derive(Debug, Clone, Copy)]
@@ -14,30 +14,27 @@ enum First {
     Day,
 }
 
-/// The columns as timestamps, if there is a value at all and exactly one order reads all of them.
-pub(crate) fn find_written(texts: &[&ArrayRef]) -> Option<Vec<ArrayRef>> {
-    let firsts = [First::Year, First::Month, First::Day];
-    let mut read = firsts.iter().filter_map(|first| read_all(texts, *first));
-    let found = read.next()?;
-    read.next().is_none().then_some(found)
-}
+/// For each cell that speaks against the order of a column, more than this many speak for it.
+const SURE: usize = 10;
 
-fn read_all(texts: &[&ArrayRef], first: First) -> Option<Vec<ArrayRef>> {
-    let mut seen = false;
-    let mut columns: Vec<ArrayRef> = Vec::with_capacity(texts.len());
-    for text in texts {
-        let strings = text.as_any().downcast_ref::<StringArray>()?;
-        let mut times = Vec::with_capacity(strings.len());
-        for text in strings {
-            times.push(match text {
-                Some(text) => Some(micros(text, first)?),
-                None => None,
-            });
+/// The column as microseconds, UTC, in the order that reads most of its cells: all but `most`, and
+/// many that no other order reads.
+pub(crate) fn find_written(texts: &[&StringArray], most: usize) -> Option<Cells<i64>> {
+    let firsts = [First::Year, First::Month, First::Day];
+    let in_order = |first| cells(texts, most, |text| micros(text, first));
+    let read: Vec<Cells<i64>> = firsts.into_iter().filter_map(in_order).collect();
+    let best = (0..read.len()).max_by_key(|index| read.get(*index).map(count))?;
+    let found = read.get(best)?;
+    let mut others = read.iter().enumerate().filter(|(index, _)| *index != best);
+    let is_sure = others.all(|(_, other)| {
+        let (mut only_found, mut only_other) = (0, 0);
+        for (a, b) in found.iter().flatten().zip(other.iter().flatten()) {
+            only_found += usize::from(a.is_some() && b.is_none());
+            only_other += usize::from(a.is_none() && b.is_some());
         }
-        seen |= strings.null_count() < strings.len();
-        columns.push(Arc::new(TimestampMicrosecondArray::from(times)));
-    }
-    seen.then_some(columns)
+        only_found > only_other * SURE
+    });
+    is_sure.then(|| found.clone())
 }
 
 /// Microseconds, UTC, of a date and perhaps a time of the day.

@@ -140,8 +140,8 @@ pub enum FindingKind {
     StaticWithTimes,
     /// A table that is known with its parents, with columns that look like times.
     InheritsWithTimes,
-    /// A column that would be a time, were it not for a few cells.
-    OddTime,
+    /// A column of times or numbers, but for a few cells.
+    OddCells,
     /// A file or folder among the tables that is not read.
     LeftOut,
 }

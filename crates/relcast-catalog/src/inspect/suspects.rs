@@ -73,12 +73,15 @@ pub(super) fn findings(
         column_findings(table, report, &mut findings);
         time_findings(catalog, table, report, &mut findings);
     }
-    findings.extend(database.odd_times.iter().map(|odd| Finding {
-        kind: FindingKind::OddTime,
+    findings.extend(database.odd_cells.iter().map(|odd| Finding {
+        kind: FindingKind::OddCells,
         table: odd.table.clone(),
         column: Some(odd.column.clone()),
         count: None,
-        text: format!("{}; until they are corrected, the column is read as text", odd.text),
+        text: match odd.is_typed {
+            true => format!("{}; until they are corrected, they are read as NULL", odd.text),
+            false => format!("{}; until they are corrected, the column is read as text", odd.text),
+        },
     }));
     findings.extend(database.left_out.iter().map(|(name, what)| Finding {
         kind: FindingKind::LeftOut,

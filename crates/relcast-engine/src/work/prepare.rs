@@ -224,6 +224,10 @@ impl Prepared {
         prepared.examples.train.weights = weights.unwrap_or_default();
         prepared.left_out = left_out;
         prepared.doubts = catalog.time_doubts(prepared.plan.entity);
+        let odd = database.odd_cells.iter().filter(|odd| odd.is_typed);
+        prepared.doubts.extend(odd.map(|odd| {
+            format!("{}.{}: {}; they are read as NULL", odd.table, odd.column, odd.text)
+        }));
         let unread = database.left_out.iter();
         prepared.doubts.extend(unread.map(|(name, what)| format!("{name} is not read: {what}")));
         if prepared.plan.as_of.is_none() {
