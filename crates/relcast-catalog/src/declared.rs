@@ -10,6 +10,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
+use relcast_connect::{ReadAs, ReadColumns};
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -154,6 +155,45 @@ pub(crate) fn read(directory: &Path, schema_file: Option<&Path>) -> Result<Decla
         add_schema_file(&mut declared, &file)?;
     }
     Ok(declared)
+}
+
+/// As what `manifest.yaml` and `schema_file`, or else `relcast.yaml`, say that columns of the database in
+/// `directory` are to be read: numbers and times as such, keys and what is declared otherwise whole.
+///
+/// # Errors
+/// When one of the files can't be read.
+pub fn column_types(
+    directory: &Path,
+    schema_file: Option<&Path>,
+) -> Result<ReadColumns, CatalogError> {
+    let declared = read(directory, schema_file)?;
+    let tables = declared.tables.into_iter();
+    Ok(tables.map(|(name, table)| (name, types_of(table))).collect())
+}
+
+fn types_of(table: DeclaredTable) -> BTreeMap<String, ReadAs> {
+    let mut types = BTreeMap::new();
+    let links = table.links.unwrap_or_default().into_keys();
+    let linked = links
+        .flat_map(|columns| columns.split(',').map(|c| c.trim().to_owned()).collect::<Vec<_>>());
+    let keys = linked.chain(table.primary_key.unwrap_or_default());
+    types.extend(keys.map(|column| (column, ReadAs::Whole)));
+    let mut times: Vec<String> =
+        table.time_column.flatten().into_iter().chain(table.end_time_column).collect();
+    for (column, says) in table.columns {
+        times.extend(says.known_from);
+        let read_as = match says.semantic {
+            _ if says.ignored => continue,
+            _ if says.planned => ReadAs::Times,
+            Some(SemanticType::Numerical) => ReadAs::Numbers,
+            Some(SemanticType::Timestamp) => ReadAs::Times,
+            Some(_) => ReadAs::Whole,
+            None => continue,
+        };
+        types.insert(column, read_as);
+    }
+    types.extend(times.into_iter().map(|column| (column, ReadAs::Times)));
+    types
 }
 
 fn add_schema_file(declared: &mut Declared, file: &Path) -> Result<(), CatalogError> {

@@ -21,6 +21,7 @@ mod times;
 
 pub use catalog::{Catalog, Proposal, load};
 pub use dates::{rows_relation, source_column};
+pub use declared::column_types;
 pub use error::CatalogError;
 pub use infer::TimeLike;
 pub use inspect::{Finding, FindingKind, Inspection, inspect, inspect_at, propose_yaml, to_dot};

@@ -350,3 +350,37 @@ async fn what_is_declared_twice_is_refused() {
         assert!(message.contains(&expected) && message.contains("at line"), "{message}");
     }
 }
+
+#[tokio::test]
+async fn a_declared_type_goes_before_what_the_cells_say() {
+    let files = [
+        ("sales.csv", "id,at,amount,kind\n1,2020-01-01,2.5,7\n2,soon,n/a,8\nx,,,\n"),
+        (
+            "relcast.yaml",
+            "tables: { sales: { primary_key: id, time_column: at, columns: { amount: { type: numerical }, kind: { type: categorical } } } }\n",
+        ),
+    ];
+    let folder = folder(&files);
+    let declared = relcast_catalog::column_types(folder.path(), None).unwrap();
+    let (db, options) = (folder.path().to_str().unwrap(), relcast_connect::OpenOptions::default());
+    let database = relcast_connect::open_as(db, &options, &declared).await.unwrap();
+    let catalog = load(&database, None).await.unwrap();
+    let table = catalog.schema.table(catalog.schema.find_table("sales").unwrap());
+    let amount = table.find_column("amount").unwrap();
+    assert_eq!(amount.data_type, arrow::datatypes::DataType::Float64);
+    assert_eq!(amount.semantic, SemanticType::Numerical);
+    assert_eq!(table.time_column.as_deref(), Some("at"));
+    // A key is never NULL for its looks.
+    assert_eq!(table.find_column("id").unwrap().data_type, arrow::datatypes::DataType::Utf8);
+    let inspection = relcast_catalog::inspect(&database, &catalog).await.unwrap();
+    let is_odd = |f: &&relcast_catalog::Finding| f.kind == relcast_catalog::FindingKind::OddCells;
+    let told: Vec<&str> =
+        inspection.findings.iter().filter(is_odd).map(|f| f.text.as_str()).collect();
+    assert_eq!(
+        told,
+        [
+            "1 of 2 values are numbers; 1 are none, the first \"n/a\" in line 3; until they are corrected, they are read as NULL",
+            "1 of 2 values are times; 1 are none, the first \"soon\" in line 3; until they are corrected, they are read as NULL",
+        ]
+    );
+}

@@ -10,6 +10,7 @@ mod serve;
 mod sql;
 pub mod train;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use relcast_catalog::Catalog;
@@ -39,8 +40,10 @@ pub async fn run(arguments: &Arguments) -> Result<(), Failure> {
 /// Opens the database and reads its catalog.
 async fn open(common: &Common, source: &Source) -> Result<(Database, Catalog), Failure> {
     let options = OpenOptions { threads: common.threads.map(Into::into) };
-    let database = relcast_connect::open_with(&source.db, &options).await?;
-    let catalog = relcast_catalog::load(&database, source.schema.as_deref()).await?;
+    let schema = source.schema.as_deref();
+    let declared = relcast_catalog::column_types(Path::new(&source.db), schema)?;
+    let database = relcast_connect::open_as(&source.db, &options, &declared).await?;
+    let catalog = relcast_catalog::load(&database, schema).await?;
     Ok((database, catalog))
 }
 
