@@ -156,6 +156,23 @@ fn a_declaration_that_changed_is_refused_by_name() {
     stdout(&relcast(shop.path(), &predict));
 }
 
+#[test]
+fn cells_that_are_no_numbers_disable_no_model_where_the_column_is_declared() {
+    let shop = shop();
+    stdout(&train(shop.path(), &["--query", QUERY]));
+    let orders = shop.path().join("orders.csv");
+    let text = fs::read_to_string(&orders).unwrap();
+    let odd = |i: i32| format!("{},1,2021-12-11 10:00:00,n/a\n", 9000 + i);
+    fs::write(&orders, text + &(0..20).map(odd).collect::<String>()).unwrap();
+    let predict = ["predict", "--db", ".", "--model", "m"];
+    let message = error(&relcast(shop.path(), &predict), 1);
+    assert!(message.contains("was Float64 and is Utf8"), "{message}");
+    let yaml = shop.path().join("relcast.yaml");
+    let text = fs::read_to_string(&yaml).unwrap();
+    fs::write(&yaml, format!("{text}    columns: {{ amount: {{ type: numerical }} }}\n")).unwrap();
+    stdout(&relcast(shop.path(), &predict));
+}
+
 #[tokio::test]
 async fn predictions_that_cannot_be_written_are_refused_early_or_are_a_failed_run() {
     let shop = shop();
