@@ -313,6 +313,37 @@ async fn keys_with_zeros_before_them_stay_apart_and_link() {
 }
 
 #[tokio::test]
+async fn years_in_keys_unnamed_moments_and_dates_with_the_year_first_look_like_times() {
+    let mut files = [
+        ("orders.csv", "order_id,placed_at\n".to_owned()),
+        ("notes.csv", "note_id,order_id,created\n".to_owned()),
+        ("pings.csv", "ping_id,order_id,amount\n".to_owned()),
+        ("ratings.csv", "rating_id,order_id,yearID\n".to_owned()),
+        ("scans.csv", "scan_id,order_id,stamp\n".to_owned()),
+    ];
+    for i in 1..=40 {
+        let month = ["Jan", "feb", "MAR"][i % 3];
+        let lines = [
+            format!("{i},2020-03-{:02}\n", i % 28 + 1),
+            format!("{i},{i},2018 {month} {}\n", i % 28 + 1),
+            format!("{i},{i},{}\n", 1_585_000_000 + i * 86_400),
+            format!("{i},{i},{}\n", 2019 + i % 4),
+            format!("{i},{i},{}\n", 1_585_000_000 + i % 4),
+        ];
+        for ((_, text), line) in files.iter_mut().zip(lines) {
+            text.push_str(&line);
+        }
+    }
+    let files: Vec<(&str, &str)> = files.iter().map(|(n, t)| (*n, t.as_str())).collect();
+    let source = folder(&files);
+    let opened = database(source.path()).await;
+    let catalog = load(&opened, None).await.unwrap();
+    let found = time_likes(&inspect(&opened, &catalog).await.unwrap());
+    let places: Vec<&str> = found.iter().map(|(_, place, _)| place.as_str()).collect();
+    assert_eq!(places, ["notes.created", "pings.amount", "ratings.yearID", "scans.stamp"]);
+}
+
+#[tokio::test]
 async fn zeros_before_numbers_keep_no_link_away() {
     let (mut stores, mut sales) = ("store_id,size\n".to_owned(), "id,store_id\n".to_owned());
     for i in 1..=40 {

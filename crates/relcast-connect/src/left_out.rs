@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::database::format_of;
 
 /// Ends of names of files that hold tables in a form that is not read, with what to do about them.
-const FORMS: [(&str, &str); 12] = [
+const FORMS: [(&str, &str); 18] = [
     (".csv.gz", "a compressed file; decompress it"),
     (".tsv.gz", "a compressed file; decompress it"),
     (".csv.zst", "a compressed file; decompress it"),
@@ -16,9 +16,19 @@ const FORMS: [(&str, &str); 12] = [
     (".arrow", "an Arrow file; write it as Parquet"),
     (".avro", "an Avro file; write it as Parquet"),
     (".orc", "an ORC file; write it as Parquet"),
+    (".json", "JSON; write it as Parquet or CSV"),
+    (".jsonl", "lines of JSON; write them as Parquet or CSV"),
     (".ndjson", "lines of JSON; write them as Parquet or CSV"),
+    (".xls", "a spreadsheet; write each sheet as CSV"),
     (".xlsx", "a spreadsheet; write each sheet as CSV"),
+    (".db", DATABASE),
+    (".sqlite", DATABASE),
+    (".sqlite3", DATABASE),
 ];
+const DATABASE: &str =
+    "a database; write its tables as Parquet or CSV, or read it with CREATE SOURCE";
+const PARTS: &str = "a folder of part files; write them as one file of Parquet or CSV";
+const TABLES: &str = "a folder with tables; move their files beside the others to have them read";
 
 /// The names of what is left out of `folder`, sorted, each with what to do about it.
 pub(crate) fn left_out(folder: &Path) -> Vec<(String, &'static str)> {
@@ -31,8 +41,7 @@ pub(crate) fn left_out(folder: &Path) -> Vec<(String, &'static str)> {
         let lower = name.to_ascii_lowercase();
         let form = FORMS.iter().find(|(end, _)| lower.ends_with(end)).map(|(_, what)| *what);
         let what = match path.is_dir() {
-            true => holds_parts(&path)
-                .then_some("a folder of part files; write them as one file of Parquet or CSV"),
+            true => in_folder(&path),
             false => form,
         };
         found.extend(what.map(|what| (name.to_owned(), what)));
@@ -41,22 +50,21 @@ pub(crate) fn left_out(folder: &Path) -> Vec<(String, &'static str)> {
     found
 }
 
-/// Whether a folder holds one table in parts: files named so, or partitions such as `year=2020`.
-fn holds_parts(folder: &Path) -> bool {
-    let mut parts = 0;
+/// What to do about a folder that holds tables, or one in parts: files named so, or partitions such as
+/// `year=2020`.
+fn in_folder(folder: &Path) -> Option<&'static str> {
+    let mut found: Option<&'static str> = None;
     for path in entries(folder) {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if path.is_dir() && name.contains('=') {
-            return true;
+            return Some(PARTS);
         }
         if format_of(&path).is_some() {
-            if !name.to_ascii_lowercase().starts_with("part") {
-                return false;
-            }
-            parts += 1;
+            let is_part = name.to_ascii_lowercase().starts_with("part");
+            found = Some(if is_part && found != Some(TABLES) { PARTS } else { TABLES });
         }
     }
-    parts > 0
+    found
 }
 
 /// What lies in a folder; nothing where it cannot be read.

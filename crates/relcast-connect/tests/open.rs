@@ -193,11 +193,16 @@ async fn what_looks_like_a_table_and_is_not_read_is_kept_by_name() {
     write_parquet(&at("orders/part-1.parquet"), vec![("id", ids())]);
     write_parquet(&at("notes/churn.parquet"), vec![("id", ids())]);
     std::fs::write(at("items.csv.gz"), "").unwrap();
-    std::fs::write(at("README.md"), "").unwrap();
+    for name in ["README.md", "a.json", "b.jsonl", "c.xls", "d.db", "e.sqlite"] {
+        std::fs::write(at(name), "").unwrap();
+    }
+    std::fs::create_dir_all(at("tasks/churn")).unwrap();
+    write_parquet(&at("tasks/churn/train.parquet"), vec![("id", ids())]);
     let database = open(folder.path().to_str().unwrap()).await.unwrap();
     assert_eq!(database.tables, ["shops"]);
     let names: Vec<&str> = database.left_out.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["items.csv.gz", "orders", "visits"]);
+    let read = ["a.json", "b.jsonl", "c.xls", "d.db", "e.sqlite"];
+    assert_eq!(names, [&read[..], &["items.csv.gz", "notes", "orders", "visits"][..]].concat());
     let rows = database.context.sql("SELECT name FROM shops WHERE id = 1").await.unwrap();
     let rows = rows.collect().await.unwrap();
     assert_eq!(arrow::util::display::array_value_to_string(rows[0].column(0), 0).unwrap(), "a, b");
