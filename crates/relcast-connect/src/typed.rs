@@ -57,7 +57,7 @@ pub(crate) fn read_typed(texts: &[&StringArray], declared: Option<ReadAs>) -> Op
             None => ("numbers", numbers(texts, last / 2, false)?),
         },
     };
-    let good = arrays.iter().map(|a| a.len() - a.null_count()).sum();
+    let good: usize = arrays.iter().map(|a| a.len() - a.null_count()).sum();
     let odd = values - good;
     let is_typed = match declared {
         Some(ReadAs::Times | ReadAs::Numbers) => true,
