@@ -404,7 +404,11 @@ mod tests {
             assert_eq!(rows.dates.is_empty(), what == "numbers");
         }
         // Names of things stay whole, and so does what holds many odd cells.
-        assert_eq!(type_of(&with_odd(|i| i.to_string(), "85123A")), DataType::Utf8);
+        for code in ["85123A", "12345678901234567890"] {
+            let codes = read_text(&with_odd(|i| i.to_string(), code)).unwrap();
+            assert_eq!(codes.schema.field(0).data_type(), &DataType::Utf8);
+            assert!(!codes.odd_cells[0].is_typed, "{code}");
+        }
         assert_eq!(type_of(&with_odd(|i| format!("{:03}", i / 2), "7")), DataType::Utf8);
         let odd = |i: usize| if i < 3 { "n/a".to_owned() } else { i.to_string() };
         assert_eq!(type_of(&with_odd(odd, "1")), DataType::Utf8);

@@ -49,20 +49,25 @@ pub(crate) struct Reading {
 pub(crate) fn read_typed(texts: &[&StringArray], declared: Option<ReadAs>) -> Option<Reading> {
     let values: usize = texts.iter().map(|t| t.len() - t.null_count()).sum();
     let last = values.checked_sub(1)?;
-    let (what, arrays) = match declared {
-        Some(ReadAs::Times) => ("times", times(texts, last)?),
+    let (what, (arrays, has_codes)) = match declared {
+        Some(ReadAs::Times) => ("times", (times(texts, last)?, false)),
         Some(ReadAs::Numbers) => ("numbers", numbers(texts, last, true)?),
         Some(ReadAs::Whole) | None => match times(texts, last / 2) {
-            Some(arrays) => ("times", arrays),
+            Some(arrays) => ("times", (arrays, false)),
             None => ("numbers", numbers(texts, last / 2, false)?),
         },
     };
     let good: usize = arrays.iter().map(|a| a.len() - a.null_count()).sum();
     let odd = values - good;
+    let is_rare = values >= ENOUGH && odd * 100 <= values;
+    // Many codes are no slips of the pen.
+    if has_codes && !is_rare {
+        return None;
+    }
     let is_typed = match declared {
         Some(ReadAs::Times | ReadAs::Numbers) => true,
         Some(ReadAs::Whole) => odd == 0,
-        None => odd == 0 || (values >= ENOUGH && odd * 100 <= values),
+        None => odd == 0 || (is_rare && !has_codes),
     };
     Some(Reading { what, arrays, good, odd, is_typed })
 }
@@ -141,21 +146,25 @@ enum Number {
     Float(f64),
 }
 
-/// The column as whole numbers, or else as floats. Whole numbers that nothing declares as such are
-/// none where they look like names of things: `007` beside `7`, or `85123A` among them.
-fn numbers(texts: &[&StringArray], most: usize, is_declared: bool) -> Option<Vec<ArrayRef>> {
-    let (mut names, mut is_whole) = (false, true);
+/// The column as whole numbers, or else as floats, and whether there are codes such as `85123A` among
+/// whole numbers. Those that nothing declares as such are none where `007` stands beside `7`.
+fn numbers(
+    texts: &[&StringArray],
+    most: usize,
+    is_declared: bool,
+) -> Option<(Vec<ArrayRef>, bool)> {
+    let (mut is_apart, mut has_codes, mut is_whole) = (false, false, true);
     let mut lengths = HashMap::new();
     let read = cells(texts, most, |text| {
         let number = number(text);
         match number {
-            Some(Number::Whole(whole)) => names |= tells_apart(&mut lengths, whole, text),
+            Some(Number::Whole(whole)) => is_apart |= tells_apart(&mut lengths, whole, text),
             Some(Number::Float(_)) => is_whole = false,
-            None => names |= is_code(text),
+            None => has_codes |= is_code(text),
         }
         number
     })?;
-    if is_whole && names && !is_declared {
+    if is_whole && is_apart && !is_declared {
         return None;
     }
     let array = |cells: Vec<Option<Number>>| -> ArrayRef {
@@ -174,7 +183,8 @@ fn numbers(texts: &[&StringArray], most: usize, is_declared: bool) -> Option<Vec
         };
         Arc::new(cells.into_iter().map(float).collect::<Float64Array>())
     };
-    Some(read.into_iter().map(array).collect())
+    let arrays = read.into_iter().map(array).collect();
+    Some((arrays, has_codes && is_whole && !is_declared))
 }
 
 /// Whole numbers that are too large are none: as floats, neighbours would be one.
@@ -195,9 +205,7 @@ pub(crate) fn tells_apart(lengths: &mut HashMap<i64, usize>, number: i64, text: 
     *lengths.entry(number).or_insert(text.len()) != text.len()
 }
 
-/// Whether a text is of digits and letters alone, and has both.
+/// Whether a text that is no number is of digits and letters alone, or of too many digits.
 fn is_code(text: &str) -> bool {
-    text.chars().all(|c| c.is_ascii_alphanumeric())
-        && text.contains(|c: char| c.is_ascii_digit())
-        && text.contains(|c: char| c.is_ascii_alphabetic())
+    text.chars().all(|c| c.is_ascii_alphanumeric()) && text.contains(|c: char| c.is_ascii_digit())
 }
