@@ -10,7 +10,7 @@ use datafusion::prelude::DataFrame;
 use futures::stream::BoxStream;
 use futures::{Sink, SinkExt, StreamExt, future, stream};
 use pgwire::api::portal::{Format, Portal};
-use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
+use pgwire::api::query::ExtendedQueryHandler;
 use pgwire::api::results::{DataRowEncoder, FieldFormat, FieldInfo, QueryResponse, Response, Tag};
 use pgwire::api::store::PortalStore;
 use pgwire::api::{ClientInfo, ClientPortalStore, ConnectionHandle, METADATA_USER, Type};
@@ -20,7 +20,7 @@ use pgwire::messages::data::DataRow;
 use pgwire::messages::extendedquery::Execute;
 use relcast_engine::{Access, EngineError};
 use relcast_query::statement::Statement;
-use relcast_query::{statements, statements_with};
+use relcast_query::statements_with;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
@@ -80,13 +80,16 @@ impl Drop for OneRuns {
 }
 
 impl Connection {
-    /// Runs one statement, and meanwhile tells the client what happens.
-    async fn answer<C>(
+    /// Runs one statement, and meanwhile tells the client what happens. Its rows end when the client
+    /// cancels by `handle`; who sends them under a watch of their own gives none, since a second
+    /// watch ends the first.
+    pub(crate) async fn answer<C>(
         &self,
         client: &mut C,
         statement: &Statement,
         text: &str,
         format: &Format,
+        handle: Option<Arc<ConnectionHandle>>,
     ) -> PgWireResult<Response>
     where
         C: ClientInfo + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
@@ -133,8 +136,6 @@ impl Connection {
                 Response::CopyOut(copy)
             }
             Response::Query(mut response) => {
-                let handle = client.session_extensions().get::<Arc<ConnectionHandle>>();
-                let handle = handle.map(|handle| handle.as_ref().clone());
                 let rows = std::mem::replace(response.data_rows(), Box::pin(stream::empty()));
                 *response.data_rows() = rows_until(rows, one, deadline, handle);
                 Response::Query(response)
@@ -271,9 +272,15 @@ fn rows_until<T: Send + 'static>(
     }))
 }
 
+/// What `client` cancels its statements by.
+pub(crate) fn handle_of<C: ClientInfo>(client: &C) -> Option<Arc<ConnectionHandle>> {
+    let handle = client.session_extensions().get::<Arc<ConnectionHandle>>()?;
+    Some(handle.as_ref().clone())
+}
+
 /// Ends when the client cancels what it is being sent: the protocol's own watch over the statement
 /// ends with its first row.
-async fn cancelled(handle: Option<Arc<ConnectionHandle>>) {
+pub(crate) async fn cancelled(handle: Option<Arc<ConnectionHandle>>) {
     if let Some(handle) = handle
         && handle.start_query().await.await.is_ok()
     {
@@ -322,36 +329,6 @@ fn of_session(settings: &Settings, asked: Asked, format: &Format) -> PgWireResul
 }
 
 #[async_trait]
-impl SimpleQueryHandler for Connection {
-    async fn do_query<C>(&self, client: &mut C, query: &str) -> PgWireResult<Vec<Response>>
-    where
-        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
-        C::PortalStore: PortalStore,
-        C::Error: std::fmt::Debug,
-        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
-    {
-        let mut responses = Vec::new();
-        // Read whole before any is run, as Postgres does.
-        let all = statements(query).map_err(|error| of_query(error, query))?;
-        let all = all.collect::<Result<Vec<_>, _>>().map_err(|error| of_query(error, query))?;
-        for statement in all {
-            let answer = self.answer(client, &statement, query, &Format::UnifiedText).await?;
-            let is_first = responses.is_empty();
-            let response = match answer {
-                Response::CopyOut(copy) if is_first => copy::send(client, copy).await?,
-                Response::CopyOut(copy) => copy::gathered(copy).await?,
-                other => other,
-            };
-            responses.push(response);
-        }
-        if responses.is_empty() {
-            responses.push(Response::EmptyQuery);
-        }
-        Ok(responses)
-    }
-}
-
-#[async_trait]
 impl ExtendedQueryHandler for Connection {
     type Statement = Prepared;
     type QueryParser = Preparer;
@@ -390,8 +367,9 @@ impl ExtendedQueryHandler for Connection {
         let Some(statement) = read.next() else { return Ok(Response::EmptyQuery) };
         let statement = statement.map_err(|error| of_query(error, text))?;
         drop(read);
-        match self.answer(client, &statement, text, &portal.result_column_format).await? {
-            Response::CopyOut(copy) => copy::send(client, copy).await,
+        let (format, handle) = (&portal.result_column_format, handle_of(client));
+        match self.answer(client, &statement, text, format, handle).await? {
+            Response::CopyOut(copy) => copy::send(client, copy).await.map(Response::Execution),
             other => Ok(other),
         }
     }

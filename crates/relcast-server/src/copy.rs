@@ -10,8 +10,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use futures::{Sink, SinkExt, StreamExt, TryStreamExt, stream};
 use pgwire::api::Type;
 use pgwire::api::results::{
-    CopyCsvOptions, CopyEncoder, CopyResponse, CopyTextOptions, FieldFormat, FieldInfo, Response,
-    SendableCopyDataStream, Tag,
+    CopyCsvOptions, CopyEncoder, CopyResponse, CopyTextOptions, FieldFormat, FieldInfo, Tag,
 };
 use pgwire::error::{PgWireError, PgWireResult};
 use pgwire::messages::PgWireBackendMessage;
@@ -118,7 +117,7 @@ fn encoded(encoder: &mut CopyEncoder, batch: &RecordBatch) -> PgWireResult<Vec<C
 
 /// Sends the rows of a copy as they are computed; gives what is left to tell. What fails on the way
 /// is an error like any other, where the protocol's own sending would tell it as a client does.
-pub(crate) async fn send<C>(client: &mut C, copy: CopyResponse) -> PgWireResult<Response>
+pub(crate) async fn send<C>(client: &mut C, copy: CopyResponse) -> PgWireResult<Tag>
 where
     C: Sink<PgWireBackendMessage> + Unpin + Send,
     PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
@@ -134,17 +133,7 @@ where
         rows += 1;
     }
     client.send(PgWireBackendMessage::CopyDone(CopyDone::new())).await?;
-    Ok(Response::Execution(Tag::new("COPY").with_rows(rows)))
-}
-
-/// A copy that has to wait until what stands before it is sent: with all its rows, so that none can
-/// fail on the way.
-pub(crate) async fn gathered(mut copy: CopyResponse) -> PgWireResult<Response> {
-    let waiting: SendableCopyDataStream = Box::pin(stream::empty());
-    let rows = std::mem::replace(copy.data_stream(), waiting);
-    let rows: Vec<CopyData> = rows.try_collect().await?;
-    *copy.data_stream() = Box::pin(stream::iter(rows.into_iter().map(Ok)));
-    Ok(Response::CopyOut(copy))
+    Ok(Tag::new("COPY").with_rows(rows))
 }
 
 #[cfg(test)]

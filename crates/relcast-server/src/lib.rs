@@ -18,6 +18,7 @@ mod notices;
 mod postgres;
 mod prepared;
 mod settings;
+mod simple;
 mod users;
 mod values;
 

@@ -13,7 +13,7 @@ use common::{QUERY, shop};
 use futures::{StreamExt, TryStream, TryStreamExt};
 use tokio_postgres::error::{ErrorPosition, SqlState};
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{AsyncMessage, Client, Column, NoTls};
+use tokio_postgres::{AsyncMessage, Client, Column, NoTls, SimpleQueryMessage};
 
 fn at(text: &str) -> NaiveDateTime {
     text.parse().unwrap()
@@ -316,6 +316,34 @@ async fn rows_that_flow_end_with_the_time_or_when_they_are_cancelled() {
     assert_eq!(outcome.unwrap_err().code(), Some(&SqlState::QUERY_CANCELED));
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     assert_eq!(client.query_one("SELECT 1", &[]).await.unwrap().get::<_, i64>(0), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_statement_of_a_message_is_answered_as_it_ends() {
+    let served = Served::start(&[]);
+    let client = served.connect().await;
+    let token = client.cancel_token();
+    let long = "SELECT sum(value % 7) FROM generate_series(1, 2000000000000)";
+    let answers = client.simple_query_raw(&format!("SELECT 7; {long}")).await.unwrap();
+    let mut answers = Box::pin(answers);
+    // The second statement takes longer than anybody waits.
+    let first = async {
+        loop {
+            if let SimpleQueryMessage::Row(row) = answers.next().await.unwrap().unwrap() {
+                break row.get(0).map(str::to_owned);
+            }
+        }
+    };
+    let first = tokio::time::timeout(Duration::from_secs(20), first).await.unwrap();
+    assert_eq!(first.as_deref(), Some("7"));
+    token.cancel_query(NoTls).await.unwrap();
+    let error = drained(answers).await.unwrap_err();
+    assert_eq!(error.code(), Some(&SqlState::QUERY_CANCELED), "{error}");
+    // Rows and a transaction in one message; then a message without a statement.
+    let all = "BEGIN; SELECT 1; CREATE TABLE one AS SELECT 1 AS a; COMMIT; -- done";
+    client.batch_execute(all).await.unwrap();
+    client.batch_execute("-- nothing").await.unwrap();
+    assert_eq!(client.query_one("SELECT a FROM one", &[]).await.unwrap().get::<_, i64>(0), 1);
 }
 
 /// Reads all rows.
