@@ -18,6 +18,7 @@ use pgwire::error::{PgWireError, PgWireResult};
 use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::data::DataRow;
 use pgwire::messages::extendedquery::Execute;
+use pgwire::messages::response::TransactionStatus;
 use relcast_engine::{Access, EngineError};
 use relcast_query::statement::Statement;
 use relcast_query::statements_with;
@@ -41,6 +42,10 @@ const MOST_ROWS: i32 = 1 << 20;
 
 /// There are no transactions, and whoever rolls back is told.
 const KEPT: &str = "there are no transactions: what was changed since BEGIN stays";
+
+/// What a statement is told that comes after an error.
+const FAILED: &str =
+    "current transaction is aborted, commands ignored until end of transaction block";
 
 /// The session of a client.
 pub(crate) struct Connection {
@@ -96,6 +101,8 @@ impl Connection {
         C::Error: std::fmt::Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
+        let has_failed = client.transaction_status() == TransactionStatus::Error;
+        let asked = self.asked(statement, has_failed)?;
         let user = client.metadata().get(METADATA_USER).cloned().unwrap_or_default();
         let role = self.users.role(&user);
         if !role.may_run(statement) {
@@ -108,9 +115,10 @@ impl Connection {
         let mut notices = self.notices.lock().await;
         let limit = self.settings.timeout();
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let run = self.run(statement, asked.clone(), role.access(), text, format);
         let work = async {
             tokio::select! {
-                response = self.run(statement, role.access(), text, format) => response,
+                response = run => response,
                 () = passed(deadline) => Err(timed_out()),
             }
         };
@@ -125,7 +133,7 @@ impl Connection {
         while let Ok(line) = notices.try_recv() {
             client.send(message(line)).await?;
         }
-        if response.is_ok() && self.keeps_what_is_rolled_back(statement) {
+        if response.is_ok() && self.keeps_what_is_rolled_back(statement, asked.as_ref()) {
             client.send(warning("25P01", KEPT)).await?;
         }
         Ok(match response? {
@@ -144,12 +152,25 @@ impl Connection {
         })
     }
 
-    /// Whether `statement`, which is done, would have taken back what was changed since BEGIN.
-    fn keeps_what_is_rolled_back(&self, statement: &Statement) -> bool {
+    /// What `statement` asks of the session; after an error, a transaction has nothing left but its
+    /// end, or the way back to a savepoint.
+    fn asked(&self, statement: &Statement, has_failed: bool) -> PgWireResult<Option<Asked>> {
         let asked = match statement {
             Statement::Sql(sql) => self.settings.read(sql),
             _ => None,
         };
+        if !has_failed {
+            return Ok(asked);
+        }
+        match asked {
+            Some(Asked::Commit | Asked::Rollback) => Ok(Some(Asked::Rollback)),
+            Some(Asked::RollbackTo) => Ok(Some(Asked::RollbackTo)),
+            _ => Err(plain("25P02", FAILED)),
+        }
+    }
+
+    /// Whether `statement`, which is done, would have taken back what was changed since BEGIN.
+    fn keeps_what_is_rolled_back(&self, statement: &Statement, asked: Option<&Asked>) -> bool {
         let changed = self.settings.has_changed();
         match asked {
             Some(Asked::Begin) => self.settings.begin(),
@@ -158,37 +179,42 @@ impl Connection {
                 self.settings.end();
                 return changed;
             }
-            Some(Asked::Done("ROLLBACK")) => return changed,
+            Some(Asked::RollbackTo) => return changed,
             None if changes(statement) => self.settings.note_change(),
             _ => {}
         }
         false
     }
 
+    /// Lets a transaction go on that has gone back to a savepoint.
+    pub(crate) fn note_way_back<C: ClientInfo>(&self, client: &mut C) {
+        let is_open = client.transaction_status() != TransactionStatus::Idle;
+        if self.settings.has_gone_back() && is_open {
+            client.set_transaction_status(TransactionStatus::Transaction);
+        }
+    }
+
     async fn run(
         &self,
         statement: &Statement,
+        asked: Option<Asked>,
         access: Access,
         text: &str,
         format: &Format,
     ) -> PgWireResult<Response> {
-        if let Statement::Sql(sql) = statement {
-            if let Some(asked) = self.settings.read(sql) {
-                return of_session(&self.settings, asked, format);
-            }
-            if let Some((inner, copy_format)) = copy::to_stdout(sql) {
-                let inner = Statement::Sql(inner);
-                let session = self.session.get().await.map_err(|e| of_engine(&e, text))?;
-                let answer =
-                    session.run_as(&inner, access).await.map_err(|e| of_engine(&e, text))?;
-                let Some(rows) = answer.rows else {
-                    return Err(plain(
-                        "0A000",
-                        "COPY … TO STDOUT is for statements that give rows",
-                    ));
-                };
-                return copy::response(rows, copy_format, text).await.map(Response::CopyOut);
-            }
+        if let Some(asked) = asked {
+            return of_session(&self.settings, asked, format);
+        }
+        if let Statement::Sql(sql) = statement
+            && let Some((inner, copy_format)) = copy::to_stdout(sql)
+        {
+            let inner = Statement::Sql(inner);
+            let session = self.session.get().await.map_err(|e| of_engine(&e, text))?;
+            let answer = session.run_as(&inner, access).await.map_err(|e| of_engine(&e, text))?;
+            let Some(rows) = answer.rows else {
+                return Err(plain("0A000", "COPY … TO STDOUT is for statements that give rows"));
+            };
+            return copy::response(rows, copy_format, text).await.map(Response::CopyOut);
         }
         let session = self.session.get().await.map_err(|e| of_engine(&e, text))?;
         let answer = session.run_as(statement, access).await.map_err(|e| of_engine(&e, text))?;
@@ -305,6 +331,10 @@ fn of_session(settings: &Settings, asked: Asked, format: &Format) -> PgWireResul
         Asked::Begin => Response::TransactionStart(Tag::new("BEGIN")),
         Asked::Commit => Response::TransactionEnd(Tag::new("COMMIT")),
         Asked::Rollback => Response::TransactionEnd(Tag::new("ROLLBACK")),
+        Asked::RollbackTo => {
+            settings.go_back();
+            Response::Execution(Tag::new("ROLLBACK"))
+        }
         Asked::Done(name) => Response::Execution(Tag::new(name)),
         Asked::Set(name, setting, value) => {
             settings.set(setting, value)?;
@@ -346,7 +376,10 @@ impl ExtendedQueryHandler for Connection {
     {
         // Room for as many rows as are asked for is made before there are any.
         message.max_rows = message.max_rows.clamp(0, MOST_ROWS);
-        self._on_execute(client, message).await
+        self._on_execute(client, message).await?;
+        // What the library says of the transaction was so before the statement.
+        self.note_way_back(client);
+        Ok(())
     }
 
     async fn do_query<C>(

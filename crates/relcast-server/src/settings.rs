@@ -23,6 +23,8 @@ struct Values {
     /// What RESET goes back to.
     first: BTreeMap<String, String>,
     transaction: Transaction,
+    /// The transaction has gone back to a savepoint, and the client is not yet told that it goes on.
+    gone_back: bool,
 }
 
 /// What happened since BEGIN. Nothing that was changed is taken back.
@@ -34,11 +36,13 @@ enum Transaction {
 }
 
 /// What a statement about the session asks for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Asked {
     Begin,
     Commit,
     Rollback,
+    /// Back to a savepoint.
+    RollbackTo,
     /// Nothing but to be told that it is done, by the name that is told.
     Done(&'static str),
     /// A value for a setting; none for the one it had at first.
@@ -78,7 +82,8 @@ impl Settings {
             known.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         first.insert(TIMEOUT.to_owned(), timeout.to_string());
         let now = first.clone();
-        Self(Mutex::new(Values { now, first, transaction: Transaction::Outside }))
+        let transaction = Transaction::Outside;
+        Self(Mutex::new(Values { now, first, transaction, gone_back: false }))
     }
 
     /// How long a statement may take; as long as it likes if not said.
@@ -144,6 +149,16 @@ impl Settings {
         self.values().transaction = Transaction::Outside;
     }
 
+    /// The transaction goes back to a savepoint.
+    pub(crate) fn go_back(&self) {
+        self.values().gone_back = true;
+    }
+
+    /// Whether the transaction has gone back since this was last asked.
+    pub(crate) fn has_gone_back(&self) -> bool {
+        std::mem::take(&mut self.values().gone_back)
+    }
+
     /// What `sql` asks of the session itself; none if it is a statement for the engine.
     pub(crate) fn read(&self, sql: &Sql) -> Option<Asked> {
         let words = sql.first_words(4);
@@ -151,7 +166,9 @@ impl Settings {
         Some(match words.as_slice() {
             ["BEGIN" | "START", ..] => Asked::Begin,
             ["COMMIT" | "END", ..] => Asked::Commit,
-            ["ROLLBACK", "TO", ..] => Asked::Done("ROLLBACK"),
+            ["ROLLBACK", "TO", ..] | ["ROLLBACK", "WORK" | "TRANSACTION", "TO", ..] => {
+                Asked::RollbackTo
+            }
             ["ROLLBACK" | "ABORT", ..] => Asked::Rollback,
             ["SAVEPOINT", ..] => Asked::Done("SAVEPOINT"),
             ["RELEASE", ..] => Asked::Done("RELEASE"),
@@ -326,6 +343,7 @@ mod tests {
         assert_eq!(ask(&settings, "START TRANSACTION READ ONLY"), Some(Asked::Begin));
         assert_eq!(ask(&settings, "END"), Some(Asked::Commit));
         assert_eq!(ask(&settings, "ROLLBACK"), Some(Asked::Rollback));
-        assert_eq!(ask(&settings, "ROLLBACK TO SAVEPOINT a"), Some(Asked::Done("ROLLBACK")));
+        assert_eq!(ask(&settings, "ROLLBACK TO SAVEPOINT a"), Some(Asked::RollbackTo));
+        assert_eq!(ask(&settings, "ROLLBACK WORK TO a"), Some(Asked::RollbackTo));
     }
 }

@@ -70,7 +70,10 @@ impl SimpleQueryHandler for Connection {
                     let tag = copy::send(client, copy).await?;
                     send_execution_response(client, tag).await?;
                 }
-                Response::Execution(tag) => send_execution_response(client, tag).await?,
+                Response::Execution(tag) => {
+                    send_execution_response(client, tag).await?;
+                    self.note_way_back(client);
+                }
                 Response::TransactionStart(tag) => {
                     send_execution_response(client, tag).await?;
                     client.set_transaction_status(TransactionStatus::Transaction);

@@ -346,6 +346,46 @@ async fn each_statement_of_a_message_is_answered_as_it_ends() {
     assert_eq!(client.query_one("SELECT a FROM one", &[]).await.unwrap().get::<_, i64>(0), 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_failed_has_nothing_left_but_its_end() {
+    let served = Served::start(&[]);
+    let client = served.connect().await;
+    let failed = async |what: &str| {
+        for sql in ["SELECT 1", "BEGIN", "SAVEPOINT b", "CREATE TABLE late AS SELECT 1 AS a"] {
+            for error in [
+                client.simple_query(sql).await.unwrap_err(),
+                client.execute(sql, &[]).await.unwrap_err(),
+            ] {
+                let code = error.code();
+                assert_eq!(code, Some(&SqlState::IN_FAILED_SQL_TRANSACTION), "{what}, {sql}");
+            }
+        }
+    };
+    client.batch_execute("BEGIN; SELECT 1; SELECT nothing").await.unwrap_err();
+    failed("in one message").await;
+    // COMMIT, too, ends it.
+    client.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(client.query_one("SELECT 1", &[]).await.unwrap().get::<_, i64>(0), 1);
+
+    client.execute("BEGIN", &[]).await.unwrap();
+    client.execute("SAVEPOINT a", &[]).await.unwrap();
+    for simply in [true, false] {
+        client.query("SELECT nothing", &[]).await.unwrap_err();
+        // What cannot be described fails in a transaction like what cannot be run.
+        failed("in messages of their own").await;
+        match simply {
+            true => client.batch_execute("ROLLBACK TO SAVEPOINT a").await.unwrap(),
+            false => drop(client.execute("ROLLBACK TO SAVEPOINT a", &[]).await.unwrap()),
+        }
+        assert_eq!(client.query_one("SELECT 1", &[]).await.unwrap().get::<_, i64>(0), 1);
+        client.batch_execute("SELECT 1").await.unwrap();
+    }
+    client.query("SELECT nothing", &[]).await.unwrap_err();
+    client.execute("ROLLBACK", &[]).await.unwrap();
+    client.batch_execute("SELECT nothing").await.unwrap_err();
+    assert_eq!(client.query_one("SELECT 1", &[]).await.unwrap().get::<_, i64>(0), 1);
+}
+
 /// Reads all rows.
 async fn drained<T>(
     rows: impl TryStream<Ok = T, Error = tokio_postgres::Error>,
