@@ -19,6 +19,8 @@ pub struct Live {
     looks: watch::Sender<Looks>,
     /// Somebody waits for a look.
     asked: Notify,
+    /// Tells that another engine answers.
+    replaced: watch::Sender<()>,
 }
 
 /// What is known of how old the engine's data may be.
@@ -40,7 +42,8 @@ impl Live {
     pub async fn new(engine: Engine) -> Result<Self, ServeError> {
         add_catalog(&engine).await?;
         let engine = RwLock::new(Arc::new(engine));
-        Ok(Self { engine, looks: watch::Sender::new(Looks::default()), asked: Notify::new() })
+        let (looks, replaced) = (watch::Sender::new(Looks::default()), watch::Sender::new(()));
+        Ok(Self { engine, looks, asked: Notify::new(), replaced })
     }
 
     /// The engine that answers now.
@@ -131,6 +134,7 @@ impl Live {
     async fn replace(&self, engine: Engine) -> Result<(), ServeError> {
         add_catalog(&engine).await?;
         *self.engine.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(engine);
+        self.replaced.send_replace(());
         tracing::info!("the source has changed: answers come from its new state");
         Ok(())
     }
@@ -158,6 +162,24 @@ impl LiveSession {
     /// [`EngineError::Outdated`] if the source cannot be read.
     pub(crate) async fn get(&self) -> Result<Session, EngineError> {
         let engine = self.live.fresh().await?;
+        self.over(engine).await
+    }
+
+    /// Moves on as soon as another engine answers, for ever: a session that nobody asks would hold
+    /// the old one, and all that it has ready.
+    pub(crate) async fn keep_up(&self) {
+        let mut replaced = self.live.replaced.subscribe();
+        loop {
+            if let Err(error) = self.over(self.live.engine()).await {
+                // Whoever asks next tries again, and is told.
+                tracing::debug!(%error, "a session stays with an engine that was replaced");
+            }
+            // The sender lives as long as we do, so waiting cannot fail.
+            let _ = replaced.changed().await;
+        }
+    }
+
+    async fn over(&self, engine: Arc<Engine>) -> Result<Session, EngineError> {
         let mut session = self.session.lock().await;
         if !Arc::ptr_eq(&engine, session.engine()) {
             *session = session.over(engine).await?;

@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use relcast_engine::{Engine, Home, Registry};
 use relcast_server::{
@@ -19,8 +20,16 @@ const LONG: Duration = Duration::from_secs(30);
 
 /// Two customers, in a folder that goes with its owner.
 struct Shop {
-    _folder: TempDir,
+    folder: TempDir,
+    registry: Registry,
     live: Arc<Live>,
+}
+
+/// Over what the folder holds now.
+async fn engine(registry: Registry, source: &Path) -> Engine {
+    let database = relcast_connect::open(source.to_str().unwrap()).await.unwrap();
+    let catalog = relcast_catalog::load(&database, None).await.unwrap();
+    Engine::new(registry, database, catalog)
 }
 
 impl Shop {
@@ -31,10 +40,8 @@ impl Shop {
         std::fs::write(source.join("customers.csv"), "customer_id,name\n1,ann\n2,bob\n").unwrap();
         let home = Home::open(&folder.path().join("home")).unwrap();
         let registry = Registry::open(&home).await.unwrap();
-        let database = relcast_connect::open(source.to_str().unwrap()).await.unwrap();
-        let catalog = relcast_catalog::load(&database, None).await.unwrap();
-        let engine = Engine::new(registry, database, catalog);
-        Self { _folder: folder, live: Arc::new(Live::new(engine).await.unwrap()) }
+        let engine = engine(registry.clone(), &source).await;
+        Self { folder, registry, live: Arc::new(Live::new(engine).await.unwrap()) }
     }
 
     fn front(&self, users: Users) -> Front {
@@ -57,6 +64,17 @@ fn options(users: Users) -> ServeOptions {
         users: Arc::new(users),
         tls: None,
         max_connections: 10,
+        statement_timeout: None,
+        statement_memory: None,
+        files: Arc::from(Vec::new()),
+    }
+}
+
+fn http_options() -> HttpOptions {
+    HttpOptions {
+        tokens: Tokens::default(),
+        tls: None,
+        max_statements: 10,
         statement_timeout: None,
         statement_memory: None,
         files: Arc::from(Vec::new()),
@@ -122,11 +140,12 @@ async fn exchange(mut client: DuplexStream, bytes: &[u8]) -> Vec<Message> {
 }
 
 /// Reads up to the next message that says that a statement may come.
-async fn until_ready(client: &mut DuplexStream) {
+async fn until_ready(client: &mut DuplexStream) -> Vec<u8> {
     let mut sent = Vec::new();
     while !sent.ends_with(b"Z\0\0\0\x05I") {
         sent.push(client.read_u8().await.unwrap());
     }
+    sent
 }
 
 fn messages(mut rest: &[u8]) -> Vec<Message> {
@@ -244,6 +263,47 @@ async fn who_is_there_when_the_server_stops_is_told_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_says_nothing_holds_no_engine_that_was_replaced() {
+    let shop = Shop::open().await;
+    let front = shop.front(Users::default());
+    let address = SocketAddr::from(([127, 0, 0, 1], 0));
+    let http = HttpServer::bind(address, shop.live.clone(), http_options()).await.unwrap();
+    let (from, stop) = (SocketAddr::from(([127, 0, 0, 1], 1)), CancellationToken::new());
+    let (mut client, server) = tokio::io::duplex(1 << 20);
+    let first = Arc::downgrade(&shop.live.engine());
+    let source = shop.folder.path().join("source");
+    let open = async || Ok::<_, std::io::Error>(engine(shop.registry.clone(), &source).await);
+    let asked = async {
+        client.write_all(&startup("ana")).await.unwrap();
+        until_ready(&mut client).await;
+        client.write_all(&query("SELECT * FROM customers")).await.unwrap();
+        until_ready(&mut client).await;
+        let written = shop.folder.path().join("customers.csv");
+        std::fs::write(&written, "customer_id,name\n1,ann\n2,bob\n3,cat\n").unwrap();
+        std::fs::rename(&written, source.join("customers.csv")).unwrap();
+        let begun = Instant::now();
+        while first.upgrade().is_some() {
+            assert!(begun.elapsed() < LONG, "the first engine is still held");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        // Who asks again is answered from the new one.
+        client.write_all(&query("SELECT count(*) FROM customers")).await.unwrap();
+        let sent = until_ready(&mut client).await;
+        drop(client);
+        stop.cancel();
+        messages(&sent)
+    };
+    let (_, _, (), told) = tokio::join!(
+        front.talk(server, from, &stop),
+        http.serve(stop.clone()),
+        shop.live.follow(Duration::from_millis(100), open, stop.clone()),
+        asked,
+    );
+    let row = told.iter().find(|(kind, _)| *kind == b'D').unwrap();
+    assert!(row.1.ends_with(b"3"), "{row:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn messages_that_are_none_end_the_connection_and_nothing_else() {
     let shop = Shop::open().await;
     let front = shop.front(Users::default());
@@ -344,16 +404,8 @@ async fn absurd_lengths_are_refused_at_once_over_a_socket_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_asks_nothing_by_http_is_let_go() {
     let shop = Shop::open().await;
-    let options = HttpOptions {
-        tokens: Tokens::default(),
-        tls: None,
-        max_statements: 10,
-        statement_timeout: None,
-        statement_memory: None,
-        files: Arc::from(Vec::new()),
-    };
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
-    let server = HttpServer::bind(address, shop.live.clone(), options).await.unwrap();
+    let server = HttpServer::bind(address, shop.live.clone(), http_options()).await.unwrap();
     let server = server.with_patience(Duration::from_millis(200));
     let (address, stop) = (server.address(), CancellationToken::new());
     let serving = tokio::spawn(server.serve(stop.clone()));

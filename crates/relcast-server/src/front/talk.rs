@@ -14,7 +14,9 @@ use pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
 use pgwire::messages::PgWireFrontendMessage;
 use pgwire::tokio::server::{PgWireMessageServerCodec, process_error, process_message};
 use relcast_engine::{EngineError, Reach, Session};
-use tokio::io::{AsyncRead, AsyncWrite, BufReader, Empty, Join, ReadHalf, WriteHalf};
+use tokio::io::{
+    AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader, Empty, Join, ReadHalf, WriteHalf,
+};
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::codec::Framed;
@@ -234,7 +236,16 @@ struct Handlers {
 impl Handlers {
     /// Answers one message after the other, up to the last or the first fatal error.
     async fn converse(&self, client: &mut Client, sent: &mut Sent) -> io::Result<()> {
-        while let Some(message) = next_message(sent, Expected::Statements).await? {
+        loop {
+            tokio::select! {
+                biased;
+                // Takes nothing yet, so that nothing is lost.
+                come = sent.fill_buf() => { come?; }
+                () = self.connection.session.keep_up() => {}
+            }
+            let Some(message) = next_message(sent, Expected::Statements).await? else {
+                return Ok(());
+            };
             let waits = message.as_ref().is_ok_and(PgWireFrontendMessage::is_extended_query);
             let answered = match message {
                 Ok(PgWireFrontendMessage::Terminate(_)) => return Ok(()),
@@ -251,7 +262,6 @@ impl Handlers {
                 return Ok(());
             }
         }
-        Ok(())
     }
 
     async fn answer(

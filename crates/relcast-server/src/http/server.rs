@@ -129,7 +129,7 @@ impl HttpServer {
             stopping: stop.clone(),
             ending: ending.clone(),
         });
-        let serving = answer(door, router(shared), patience, &stop);
+        let serving = answer(door, router(shared.clone()), patience, &stop);
         let ended = async {
             stop.cancelled().await;
             tokio::time::sleep(GRACE).await;
@@ -143,6 +143,7 @@ impl HttpServer {
                 Ok(())
             }
             () = measure::upkeep() => Ok(()),
+            () = shared.session.keep_up() => Ok(()),
         }
     }
 }
