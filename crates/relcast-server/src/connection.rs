@@ -34,7 +34,7 @@ use crate::measure::{Counted, Protocol, changes};
 use crate::notices::{message, warning};
 use crate::prepared::{Prepared, Preparer, values};
 use crate::settings::{Asked, Settings};
-use crate::users::Users;
+use crate::users::{Role, Users};
 
 /// Rows that are held for one request to go on with a portal; who asks for more is given these, and
 /// asks again.
@@ -42,6 +42,9 @@ const MOST_ROWS: i32 = 1 << 20;
 
 /// There are no transactions, and whoever rolls back is told.
 const KEPT: &str = "there are no transactions: what was changed since BEGIN stays";
+
+/// What a statement is told that would change something where it may only read.
+const READS_ONLY: &str = "a read-only transaction reads and predicts by models that are there";
 
 /// What a statement is told that comes after an error.
 const FAILED: &str =
@@ -110,12 +113,17 @@ impl Connection {
                 format!("user \"{user}\" may read and predict, but not train, write or drop");
             return Err(plain("42501", message));
         }
+        let reads_only = self.settings.reads_only();
+        if reads_only && !Role::Reader.may_run(statement) {
+            return Err(plain("25006", READS_ONLY));
+        }
+        let access = if reads_only { Access::Read } else { role.access() };
         let one = self.running.one();
         let counted = Counted::begin(Protocol::Postgres, statement);
         let mut notices = self.notices.lock().await;
         let limit = self.settings.timeout();
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
-        let run = self.run(statement, asked.clone(), role.access(), text, format);
+        let run = self.run(statement, asked.clone(), access, text, format);
         let work = async {
             tokio::select! {
                 response = run => response,
@@ -173,7 +181,7 @@ impl Connection {
     fn keeps_what_is_rolled_back(&self, statement: &Statement, asked: Option<&Asked>) -> bool {
         let changed = self.settings.has_changed();
         match asked {
-            Some(Asked::Begin) => self.settings.begin(),
+            Some(Asked::Begin(read_only)) => self.settings.begin(*read_only),
             Some(Asked::Commit) => self.settings.end(),
             Some(Asked::Rollback) => {
                 self.settings.end();
@@ -205,19 +213,23 @@ impl Connection {
         if let Some(asked) = asked {
             return of_session(&self.settings, asked, format);
         }
+        let failed = |error: EngineError| match error {
+            EngineError::Forbidden if self.settings.reads_only() => plain("25006", READS_ONLY),
+            error => of_engine(&error, text),
+        };
         if let Statement::Sql(sql) = statement
             && let Some((inner, copy_format)) = copy::to_stdout(sql)
         {
             let inner = Statement::Sql(inner);
-            let session = self.session.get().await.map_err(|e| of_engine(&e, text))?;
-            let answer = session.run_as(&inner, access).await.map_err(|e| of_engine(&e, text))?;
+            let session = self.session.get().await.map_err(failed)?;
+            let answer = session.run_as(&inner, access).await.map_err(failed)?;
             let Some(rows) = answer.rows else {
                 return Err(plain("0A000", "COPY … TO STDOUT is for statements that give rows"));
             };
             return copy::response(rows, copy_format, text).await.map(Response::CopyOut);
         }
-        let session = self.session.get().await.map_err(|e| of_engine(&e, text))?;
-        let answer = session.run_as(statement, access).await.map_err(|e| of_engine(&e, text))?;
+        let session = self.session.get().await.map_err(failed)?;
+        let answer = session.run_as(statement, access).await.map_err(failed)?;
         let Some(rows) = answer.rows else {
             return Ok(Response::Execution(tag(&answer.tag)));
         };
@@ -328,7 +340,7 @@ fn timed_out() -> PgWireError {
 
 fn of_session(settings: &Settings, asked: Asked, format: &Format) -> PgWireResult<Response> {
     Ok(match asked {
-        Asked::Begin => Response::TransactionStart(Tag::new("BEGIN")),
+        Asked::Begin(_) => Response::TransactionStart(Tag::new("BEGIN")),
         Asked::Commit => Response::TransactionEnd(Tag::new("COMMIT")),
         Asked::Rollback => Response::TransactionEnd(Tag::new("ROLLBACK")),
         Asked::RollbackTo => {
@@ -336,6 +348,7 @@ fn of_session(settings: &Settings, asked: Asked, format: &Format) -> PgWireResul
             Response::Execution(Tag::new("ROLLBACK"))
         }
         Asked::Done(name) => Response::Execution(Tag::new(name)),
+        Asked::Refused(why) => return Err(plain("0A000", why)),
         Asked::Set(name, setting, value) => {
             settings.set(setting, value)?;
             Response::Execution(Tag::new(name))

@@ -12,6 +12,12 @@ use crate::errors::plain;
 
 /// The setting that says how long a statement may take.
 const TIMEOUT: &str = "statement_timeout";
+/// The setting that says whether the transaction only reads.
+const READ_ONLY: &str = "transaction_read_only";
+/// The setting that says whether transactions only read that do not say so themselves.
+const DEFAULT_READ_ONLY: &str = "default_transaction_read_only";
+/// What a search path may name: tables are found in `public` whatever it says.
+const SCHEMAS: [&str; 5] = ["", "public", "pg_catalog", "pg_temp", "$user"];
 
 /// The settings of one connection.
 #[derive(Debug)]
@@ -38,13 +44,16 @@ enum Transaction {
 /// What a statement about the session asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Asked {
-    Begin,
+    /// A transaction, and whether it only reads where that is said.
+    Begin(Option<bool>),
     Commit,
     Rollback,
     /// Back to a savepoint.
     RollbackTo,
     /// Nothing but to be told that it is done, by the name that is told.
     Done(&'static str),
+    /// What is not done, by what is told instead.
+    Refused(&'static str),
     /// A value for a setting; none for the one it had at first.
     Set(&'static str, String, Option<String>),
     /// The values that all settings had at first.
@@ -64,7 +73,7 @@ impl Settings {
             ("client_min_messages", "notice"),
             ("datestyle", "ISO, MDY"),
             ("default_transaction_isolation", "read committed"),
-            ("default_transaction_read_only", "off"),
+            (DEFAULT_READ_ONLY, "off"),
             ("extra_float_digits", "1"),
             ("intervalstyle", "postgres"),
             ("lc_collate", "C"),
@@ -76,7 +85,7 @@ impl Settings {
             ("standard_conforming_strings", "on"),
             ("timezone", "UTC"),
             ("transaction_isolation", "read committed"),
-            ("transaction_read_only", "off"),
+            (READ_ONLY, "off"),
         ];
         let mut first: BTreeMap<String, String> =
             known.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
@@ -104,31 +113,37 @@ impl Settings {
     /// Gives a setting a value; without one, that which it had at first.
     ///
     /// # Errors
-    /// 22023 for a time that is none.
+    /// 22023 for a value that the setting cannot have, 0A000 for one that would not be kept to.
     pub(crate) fn set(&self, name: String, value: Option<String>) -> PgWireResult<()> {
-        if let Some(value) = value.as_deref().filter(|_| name == TIMEOUT)
-            && parse_duration(value).is_none()
-        {
-            let message = format!("invalid value for parameter \"{name}\": \"{value}\"");
-            return Err(plain("22023", message));
-        }
+        let value = value.map(|value| checked(&name, &value)).transpose()?;
         let mut values = self.values();
         match value.or_else(|| values.first.get(&name).cloned()) {
             Some(value) => values.now.insert(name, value),
             None => values.now.remove(&name),
         };
+        values.follow_default();
         Ok(())
     }
 
     /// Gives all settings the values that they had at first.
     pub(crate) fn reset(&self) {
         let mut values = self.values();
+        let read_only = values.now.remove(READ_ONLY);
         values.now = values.first.clone();
+        values.now.extend(read_only.map(|kept| (READ_ONLY.to_owned(), kept)));
+        values.follow_default();
     }
 
-    /// A transaction begins.
-    pub(crate) fn begin(&self) {
-        self.values().transaction = Transaction::Unchanged;
+    /// Whether statements may change nothing.
+    pub(crate) fn reads_only(&self) -> bool {
+        self.get(READ_ONLY).as_deref() == Some("on")
+    }
+
+    /// A transaction begins, which only reads or not; as is usual if not said.
+    pub(crate) fn begin(&self, read_only: Option<bool>) {
+        let mut values = self.values();
+        values.transaction = Transaction::Unchanged;
+        values.now.extend(read_only.map(|only| (READ_ONLY.to_owned(), on_or_off(only))));
     }
 
     /// Something was changed that no ROLLBACK takes back.
@@ -146,7 +161,9 @@ impl Settings {
 
     /// The transaction ends.
     pub(crate) fn end(&self) {
-        self.values().transaction = Transaction::Outside;
+        let mut values = self.values();
+        values.transaction = Transaction::Outside;
+        values.follow_default();
     }
 
     /// The transaction goes back to a savepoint.
@@ -164,7 +181,7 @@ impl Settings {
         let words = sql.first_words(4);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         Some(match words.as_slice() {
-            ["BEGIN" | "START", ..] => Asked::Begin,
+            ["BEGIN" | "START", ..] => Asked::Begin(read_only(sql)),
             ["COMMIT" | "END", ..] => Asked::Commit,
             ["ROLLBACK", "TO", ..] | ["ROLLBACK", "WORK" | "TRANSACTION", "TO", ..] => {
                 Asked::RollbackTo
@@ -175,7 +192,9 @@ impl Settings {
             ["DISCARD", "ALL"] => Asked::ResetAll("DISCARD ALL"),
             ["DISCARD", ..] => Asked::Done("DISCARD"),
             ["DEALLOCATE", ..] => Asked::Done("DEALLOCATE"),
-            ["LISTEN", ..] => Asked::Done("LISTEN"),
+            ["LISTEN", ..] => {
+                Asked::Refused("LISTEN is not supported: nothing is ever notified; ask again")
+            }
             ["UNLISTEN", ..] => Asked::Done("UNLISTEN"),
             ["RESET", "ALL"] => Asked::ResetAll("RESET"),
             ["SET" | "RESET", ..] => {
@@ -188,7 +207,15 @@ impl Settings {
                     "time zone" => Asked::Set(tag, "timezone".to_owned(), value),
                     "names" => Asked::Set(tag, "client_encoding".to_owned(), value),
                     // SET TRANSACTION READ ONLY and the like.
-                    phrase if phrase.contains(' ') => Asked::Done(tag),
+                    phrase if phrase.contains(' ') => match read_only(sql) {
+                        Some(only) => {
+                            // SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY
+                            let is_usual = phrase.starts_with("characteristics ");
+                            let setting = if is_usual { DEFAULT_READ_ONLY } else { READ_ONLY };
+                            Asked::Set(tag, setting.to_owned(), Some(on_or_off(only)))
+                        }
+                        None => Asked::Done(tag),
+                    },
                     _ => Asked::Set(tag, name, value),
                 }
             }
@@ -206,18 +233,73 @@ impl Settings {
     }
 }
 
+impl Values {
+    /// Outside a transaction each statement is one of its own, of the usual kind.
+    fn follow_default(&mut self) {
+        if self.transaction == Transaction::Outside
+            && let Some(usual) = self.now.get(DEFAULT_READ_ONLY).cloned()
+        {
+            self.now.insert(READ_ONLY.to_owned(), usual);
+        }
+    }
+}
+
+/// The value as it is kept.
+fn checked(name: &str, value: &str) -> PgWireResult<String> {
+    let is_known = |schema: &str| SCHEMAS.contains(&schema.trim().trim_matches('"'));
+    let kept = match name {
+        TIMEOUT if parse_duration(value).is_none() => None,
+        READ_ONLY | DEFAULT_READ_ONLY => match value.to_ascii_lowercase().as_str() {
+            "on" | "true" | "yes" | "1" => Some(on_or_off(true)),
+            "off" | "false" | "no" | "0" => Some(on_or_off(false)),
+            _ => None,
+        },
+        "client_encoding" => match value.to_ascii_uppercase().as_str() {
+            "UTF8" | "UTF-8" | "UNICODE" => Some("UTF8".to_owned()),
+            _ => None,
+        },
+        "search_path" if !value.split(',').all(is_known) => {
+            let message = format!(
+                "search_path \"{value}\" is not supported: names without a schema are those of \"public\"; write schema.table for others"
+            );
+            return Err(plain("0A000", message));
+        }
+        _ => Some(value.to_owned()),
+    };
+    kept.ok_or_else(|| {
+        plain("22023", format!("invalid value for parameter \"{name}\": \"{value}\""))
+    })
+}
+
+fn on_or_off(on: bool) -> String {
+    String::from(if on { "on" } else { "off" })
+}
+
+fn is_word(token: &Token, word: &str) -> bool {
+    matches!(token, Token::Word(w) if w.value.eq_ignore_ascii_case(word))
+}
+
+/// Whether a transaction is said to only read: `… READ ONLY`, `… READ WRITE`.
+fn read_only(sql: &Sql) -> Option<bool> {
+    sql.tokens.windows(2).rev().find_map(|pair| match pair {
+        [read, _] if !is_word(&read.token, "READ") => None,
+        [_, only] if is_word(&only.token, "ONLY") => Some(true),
+        [_, write] if is_word(&write.token, "WRITE") => Some(false),
+        _ => None,
+    })
+}
+
 /// The name and the value of `SET [SESSION | LOCAL] name { = | TO } value` or `RESET name`; no value
 /// for DEFAULT or none.
 fn assignment(sql: &Sql) -> Option<(String, Option<String>)> {
     let mut tokens = sql.tokens.iter().map(|t| &t.token).skip(1).peekable();
-    let is = |token: &Token, word: &str| matches!(token, Token::Word(w) if w.value.eq_ignore_ascii_case(word));
-    while tokens.next_if(|t| is(t, "SESSION") || is(t, "LOCAL")).is_some() {}
+    while tokens.next_if(|t| is_word(t, "SESSION") || is_word(t, "LOCAL")).is_some() {}
     let mut name = String::new();
     while let Some(token) = tokens.next_if(|t| {
-        // SET TIME ZONE has nothing between name and value.
-        let is_whole = name.eq_ignore_ascii_case("time zone");
+        // SET TIME ZONE and SET NAMES have nothing between name and value.
+        let is_whole = ["time zone", "names"].iter().any(|whole| name.eq_ignore_ascii_case(whole));
         let is_part = matches!(t, Token::Word(_) | Token::Period);
-        is_part && !is(t, "TO") && **t != Token::Eq && !is_whole
+        is_part && !is_word(t, "TO") && **t != Token::Eq && !is_whole
     }) {
         let (gap, text) = match token {
             Token::Word(word) => (!name.is_empty() && !name.ends_with('.'), word.value.clone()),
@@ -226,10 +308,10 @@ fn assignment(sql: &Sql) -> Option<(String, Option<String>)> {
         name += if gap { " " } else { "" };
         name += &text;
     }
-    let value: Vec<&Token> = tokens.filter(|t| !is(t, "TO") && **t != Token::Eq).collect();
+    let value: Vec<&Token> = tokens.filter(|t| !is_word(t, "TO") && **t != Token::Eq).collect();
     let value = match value.as_slice() {
         [] => None,
-        [word] if is(word, "DEFAULT") => None,
+        [word] if is_word(word, "DEFAULT") => None,
         tokens => {
             let texts = tokens.iter().map(|token| match token {
                 Token::SingleQuotedString(text) => text.clone(),
@@ -295,7 +377,8 @@ mod tests {
         run(&settings, "SET TIME ZONE 'Etc/UTC'").unwrap();
         let zone = Asked::Show("TimeZone".to_owned(), "Etc/UTC".to_owned());
         assert_eq!(ask(&settings, "SHOW TIME ZONE"), Some(zone));
-        assert_eq!(ask(&settings, "SET TRANSACTION READ ONLY"), Some(Asked::Done("SET")));
+        let isolated = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED";
+        assert_eq!(ask(&settings, isolated), Some(Asked::Done("SET")));
         assert_eq!(ask(&settings, "SET datafusion.execution.batch_size = 10"), None);
         assert_eq!(ask(&settings, "SHOW nothing_known"), None);
         assert_eq!(ask(&settings, "SELECT 1"), None);
@@ -324,11 +407,63 @@ mod tests {
     }
 
     #[test]
+    fn what_would_not_be_kept_to_is_refused() {
+        let settings = Settings::new(None);
+        for taken in [
+            "SET client_encoding TO 'utf-8'",
+            "SET NAMES UTF8",
+            "SET client_encoding = DEFAULT",
+            "SET search_path = \"$user\", public",
+            "SET search_path TO ''",
+            "RESET search_path",
+        ] {
+            run(&settings, taken).unwrap();
+        }
+        for refused in [
+            "SET client_encoding TO 'LATIN1'",
+            "SET NAMES LATIN1",
+            "SET NAMES 'SQL_ASCII'",
+            "SET search_path = public, other",
+            "SET default_transaction_read_only = perhaps",
+        ] {
+            run(&settings, refused).unwrap_err();
+        }
+        assert_eq!(settings.get("client_encoding").as_deref(), Some("UTF8"));
+        assert_eq!(settings.get("search_path").as_deref(), Some("public"));
+        assert!(matches!(ask(&settings, "LISTEN news"), Some(Asked::Refused(_))));
+    }
+
+    #[test]
+    fn a_transaction_only_reads_where_it_or_the_default_says_so() {
+        let settings = Settings::new(None);
+        // Outside a transaction there is none to say it of.
+        run(&settings, "SET TRANSACTION READ ONLY").unwrap();
+        assert!(!settings.reads_only());
+        settings.begin(Some(true));
+        run(&settings, "RESET ALL").unwrap();
+        assert!(settings.reads_only());
+        settings.end();
+        assert!(!settings.reads_only());
+        settings.begin(None);
+        run(&settings, "SET TRANSACTION READ ONLY").unwrap();
+        assert!(settings.reads_only());
+        settings.end();
+        run(&settings, "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY").unwrap();
+        assert!(settings.reads_only());
+        settings.begin(Some(false));
+        assert!(!settings.reads_only());
+        settings.end();
+        assert!(settings.reads_only());
+        run(&settings, "SET default_transaction_read_only = off").unwrap();
+        assert!(!settings.reads_only());
+    }
+
+    #[test]
     fn what_is_changed_since_begin_is_known() {
         let settings = Settings::new(None);
         settings.note_change();
         assert!(!settings.has_changed());
-        settings.begin();
+        settings.begin(None);
         assert!(!settings.has_changed());
         settings.note_change();
         assert!(settings.has_changed());
@@ -339,8 +474,11 @@ mod tests {
     #[test]
     fn transactions_are_told_apart() {
         let settings = Settings::new(None);
-        assert_eq!(ask(&settings, "BEGIN"), Some(Asked::Begin));
-        assert_eq!(ask(&settings, "START TRANSACTION READ ONLY"), Some(Asked::Begin));
+        assert_eq!(ask(&settings, "BEGIN"), Some(Asked::Begin(None)));
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ WRITE";
+        assert_eq!(ask(&settings, begin), Some(Asked::Begin(Some(false))));
+        let begin = Some(Asked::Begin(Some(true)));
+        assert_eq!(ask(&settings, "START TRANSACTION READ ONLY"), begin);
         assert_eq!(ask(&settings, "END"), Some(Asked::Commit));
         assert_eq!(ask(&settings, "ROLLBACK"), Some(Asked::Rollback));
         assert_eq!(ask(&settings, "ROLLBACK TO SAVEPOINT a"), Some(Asked::RollbackTo));

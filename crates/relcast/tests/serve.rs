@@ -386,6 +386,40 @@ async fn a_transaction_that_failed_has_nothing_left_but_its_end() {
     assert_eq!(client.query_one("SELECT 1", &[]).await.unwrap().get::<_, i64>(0), 1);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_reads_changes_nothing_and_what_is_not_kept_to_is_refused() {
+    let served = Served::start(&[]);
+    let client = served.connect().await;
+    let create = "CREATE TABLE written AS SELECT 1 AS a";
+    for (begin, end) in [
+        ("BEGIN READ ONLY", "ROLLBACK"),
+        ("SET default_transaction_read_only = on", "SET default_transaction_read_only = off"),
+        (
+            "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+            "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE",
+        ),
+    ] {
+        client.batch_execute(begin).await.unwrap();
+        assert_eq!(client.query_one("SELECT 1", &[]).await.unwrap().get::<_, i64>(0), 1);
+        let shown = client.query_one("SHOW transaction_read_only", &[]).await.unwrap();
+        assert_eq!(shown.get::<_, &str>(0), "on", "{begin}");
+        let error = client.batch_execute(create).await.unwrap_err();
+        assert_eq!(error.code(), Some(&SqlState::READ_ONLY_SQL_TRANSACTION), "{begin}: {error}");
+        client.batch_execute(end).await.unwrap();
+    }
+    client.batch_execute(create).await.unwrap();
+    for (sql, code) in [
+        ("LISTEN news", SqlState::FEATURE_NOT_SUPPORTED),
+        ("SET search_path = other", SqlState::FEATURE_NOT_SUPPORTED),
+        ("SET client_encoding = 'LATIN1'", SqlState::INVALID_PARAMETER_VALUE),
+    ] {
+        let error = client.batch_execute(sql).await.unwrap_err();
+        assert_eq!(error.code(), Some(&code), "{sql}: {error}");
+        let error = client.execute(sql, &[]).await.unwrap_err();
+        assert_eq!(error.code(), Some(&code), "{sql}: {error}");
+    }
+}
+
 /// Reads all rows.
 async fn drained<T>(
     rows: impl TryStream<Ok = T, Error = tokio_postgres::Error>,
