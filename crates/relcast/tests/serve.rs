@@ -373,9 +373,10 @@ async fn a_transaction_that_failed_has_nothing_left_but_its_end() {
         client.query("SELECT nothing", &[]).await.unwrap_err();
         // What cannot be described fails in a transaction like what cannot be run.
         failed("in messages of their own").await;
-        match simply {
-            true => client.batch_execute("ROLLBACK TO SAVEPOINT a").await.unwrap(),
-            false => drop(client.execute("ROLLBACK TO SAVEPOINT a", &[]).await.unwrap()),
+        if simply {
+            client.batch_execute("ROLLBACK TO SAVEPOINT a").await.unwrap();
+        } else {
+            client.execute("ROLLBACK TO SAVEPOINT a", &[]).await.unwrap();
         }
         assert_eq!(client.query_one("SELECT 1", &[]).await.unwrap().get::<_, i64>(0), 1);
         client.batch_execute("SELECT 1").await.unwrap();
