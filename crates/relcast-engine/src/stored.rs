@@ -1,5 +1,7 @@
 //! A model read back from its artefact.
 
+use std::collections::BTreeMap;
+
 use relcast_catalog::{Column, Schema, Table, source_column};
 use relcast_connect::Database;
 use relcast_query::ast::Name;
@@ -31,6 +33,8 @@ pub struct StoredModel {
     pub set: Vec<(String, String)>,
     /// Where its splits lie.
     pub cutoffs: Cutoffs,
+    /// The label rows of each split, by its name.
+    pub rows: BTreeMap<String, u64>,
     /// Sizes, features, sampling.
     pub plan: ModelPlan,
     /// The weights.
@@ -48,6 +52,11 @@ struct StoredQuestion {
     question: Question,
     set: Vec<(String, String)>,
     cutoffs: Cutoffs,
+}
+
+#[derive(Deserialize)]
+struct StoredFigures {
+    rows: BTreeMap<String, u64>,
 }
 
 impl StoredModel {
@@ -68,6 +77,7 @@ impl StoredModel {
             question: asked.question,
             set: asked.set,
             cutoffs: asked.cutoffs,
+            rows: document::<StoredFigures>(&artefact, "metrics")?.rows,
             plan: document(&artefact, "model")?,
             residuals: document(&artefact, "residuals")?,
             schema,

@@ -7,10 +7,12 @@ use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray}
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::LogicalPlanBuilder;
 use relcast_catalog::inspect::LinkReport;
-use relcast_catalog::{SemanticType, TableId, check_keys, format_time, inspect};
+use relcast_catalog::{
+    Schema, SemanticType, TableId, check_keys, format_time, inspect, source_column,
+};
 use relcast_query::ast::PredictiveQuery;
 use relcast_query::statement::{CreateModel, Labels};
-use relcast_query::{DateKnown, LabelPlan, bind};
+use relcast_query::{DateKnown, LabelPlan, Split, SplitExplanation, bind};
 use relcast_train::model::{MEMBERS, sample_plan};
 
 use super::prediction::Prediction;
@@ -18,10 +20,39 @@ use super::quick::quick_set;
 use super::resolve::{Asked, Resolved};
 use super::{Answer, Session};
 use crate::error::EngineError;
+use crate::stored::StoredModel;
 use crate::work::fit_options;
 
 /// Multiply-adds a second that a core is reckoned to do, from the products that networks are made of.
 const PACE: f64 = 1e10;
+
+/// The labels that a model learns from.
+struct Learnt {
+    sql: String,
+    splits: Vec<SplitRows>,
+}
+
+/// The label rows of one split.
+struct SplitRows {
+    split: Split,
+    rows: u64,
+    /// Ascending.
+    cutoffs: Vec<String>,
+}
+
+impl Learnt {
+    /// The labels that `model` learnt from, whatever the data are today.
+    fn by(model: &StoredModel) -> Result<Self, EngineError> {
+        let plan = model.question.plan(&model.schema, &model.set)?;
+        let of_split = |split: Split| SplitRows {
+            split,
+            rows: model.rows.get(split.name()).copied().unwrap_or_default(),
+            cutoffs: model.cutoffs.of(split).iter().map(|c| format_time(*c)).collect(),
+        };
+        let splits = Split::ALL.into_iter().map(of_split).collect();
+        Ok(Self { sql: plan.sql().to_owned(), splits })
+    }
+}
 
 impl Session {
     pub(super) async fn explain_labels(
@@ -40,34 +71,45 @@ impl Session {
         query: &PredictiveQuery,
     ) -> Result<Answer, EngineError> {
         let mut resolved = Resolved::new(&self.engine, query).await?;
-        let who = match &resolved.asked {
-            Asked::Model(model) => format!(
-                "model {} version {}, trained on data until {}",
-                model.name,
-                model.version,
-                format_time(model.cutoffs.data_end)
-            ),
+        let schema = &self.engine.catalog.schema;
+        check_keys(&self.engine.database.context, schema).await?;
+        let text = match &resolved.asked {
+            Asked::Model(model) => {
+                let who = format!(
+                    "model {} version {}, trained on data until {}",
+                    model.name,
+                    model.version,
+                    format_time(model.cutoffs.data_end)
+                );
+                let learnt = Learnt::by(model)?;
+                self.plan_text(&resolved.plan, &who, &learnt, &model.schema).await?
+            }
             Asked::Quick(_) => {
                 let options = &mut resolved.plan.options;
                 for (name, value) in quick_set(options) {
                     options.set(&name, &value)?;
                 }
-                "a quick model, trained for this query where there is none yet".into()
+                // It learns from all the data, whenever it is asked for.
+                let mut everything = resolved.plan.clone();
+                everything.as_of = None;
+                let learnt = self.to_be_learnt(&everything).await?;
+                let who = "a quick model, trained for this query where there is none yet";
+                self.plan_text(&resolved.plan, who, &learnt, schema).await?
             }
         };
-        self.lines(&self.plan_text(&resolved.plan, &who).await?)
+        self.lines(&text)
     }
 
     pub(super) async fn explain_create(&self, create: &CreateModel) -> Result<Answer, EngineError> {
+        let schema = &self.engine.catalog.schema;
         let plan = match &create.labels {
             Labels::Query { query, .. } => self.label_plan(query).await?,
-            select @ Labels::Select(_) => {
-                self.question(select).await?.plan(&self.engine.catalog.schema, &[])?
-            }
+            select @ Labels::Select(_) => self.question(select).await?.plan(schema, &[])?,
         };
-        self.lines(
-            &self.plan_text(&plan, &format!("model {}, to be trained", create.name.text)).await?,
-        )
+        check_keys(&self.engine.database.context, schema).await?;
+        let learnt = self.to_be_learnt(&plan).await?;
+        let who = format!("model {}, to be trained", create.name.text);
+        self.lines(&self.plan_text(&plan, &who, &learnt, schema).await?)
     }
 
     pub(super) async fn explain_analyze(
@@ -94,11 +136,26 @@ impl Session {
         Ok(plan)
     }
 
-    async fn plan_text(&self, plan: &LabelPlan, who: &str) -> Result<String, EngineError> {
+    /// What a model of `plan` would learn from.
+    async fn to_be_learnt(&self, plan: &LabelPlan) -> Result<Learnt, EngineError> {
         let schema = &self.engine.catalog.schema;
-        let context = &self.engine.database.context;
-        check_keys(context, schema).await?;
-        let labels = plan.explain_labels(context, schema).await?;
+        let told = plan.explain_labels(&self.engine.database.context, schema).await?;
+        let of_split = |split: SplitExplanation| SplitRows {
+            split: split.split,
+            rows: split.rows,
+            cutoffs: split.cutoffs.into_iter().map(|c| c.cutoff).collect(),
+        };
+        Ok(Learnt { sql: told.sql, splits: told.splits.into_iter().map(of_split).collect() })
+    }
+
+    /// The plan of a model over `schema` with labels as `learnt`.
+    async fn plan_text(
+        &self,
+        plan: &LabelPlan,
+        who: &str,
+        learnt: &Learnt,
+        schema: &Schema,
+    ) -> Result<String, EngineError> {
         let counts = inspect(&self.engine.database, &self.engine.catalog).await?;
         let entity = schema.table(plan.entity);
         let mut text = String::new();
@@ -123,15 +180,13 @@ impl Session {
             line("dates: known from the midnight that ends them");
         }
         line("labels");
-        for split in &labels.splits {
-            let (first, last) = (split.cutoffs.first(), split.cutoffs.last());
-            let range = first
-                .zip(last)
-                .map_or_else(String::new, |(a, b)| format!(", {} .. {}", a.cutoff, b.cutoff));
-            let (name, count) = (split.split.name(), split.cutoffs.len());
-            line(&format!("  {name}: {} rows at {count} cutoffs{range}", split.rows));
+        for SplitRows { split, rows, cutoffs } in &learnt.splits {
+            let range = cutoffs.first().zip(cutoffs.last());
+            let range =
+                range.map_or_else(String::new, |(first, last)| format!(", {first} .. {last}"));
+            line(&format!("  {}: {rows} rows at {} cutoffs{range}", split.name(), cutoffs.len()));
         }
-        line(&format!("  sql: {}", plan.sql().split_whitespace().collect::<Vec<_>>().join(" ")));
+        line(&format!("  sql: {}", learnt.sql.split_whitespace().collect::<Vec<_>>().join(" ")));
         let rows: u64 = counts.tables.iter().map(|t| t.rows).sum();
         let edges: u64 = counts.links.iter().map(|l| l.edges).sum();
         line(&format!(
@@ -141,11 +196,17 @@ impl Session {
         ));
         line("encoders");
         let mut bytes = 0.0;
-        for (table, report) in schema.tables.iter().zip(&counts.tables) {
+        for table in &schema.tables {
+            let Some(report) = counts.tables.iter().find(|t| t.table == table.name) else {
+                continue;
+            };
             let mut kinds: Vec<String> = Vec::new();
             let mut width = 0.0;
             for column in &table.columns {
-                if matches!(column.semantic, SemanticType::Key | SemanticType::Ignored) {
+                let is_source = source_column(&column.name) == column.name;
+                if !is_source
+                    || matches!(column.semantic, SemanticType::Key | SemanticType::Ignored)
+                {
                     continue;
                 }
                 kinds.push(format!("{} {:?}", column.name, column.semantic).to_lowercase());
@@ -164,7 +225,7 @@ impl Session {
             line(&format!("  {step}"));
         }
         let most = options.max_train_rows() as u64;
-        let seeds = labels.splits.first().map_or(0, |s| s.rows).min(most);
+        let seeds = learnt.splits.first().map_or(0, |s| s.rows).min(most);
         line(&format!(
             "network: {} × heterogeneous SAGE, {} layers, {} channels; at most {} epochs of {} rows",
             MEMBERS,
