@@ -47,3 +47,37 @@ fn plans_are_as_written() {
         insta::assert_snapshot!(name, told(shop.path(), &sql));
     }
 }
+
+#[test]
+fn a_plan_says_when_and_for_whom() {
+    let shop = shop();
+    let labels = "  train: 760 rows at 19 cutoffs, 2020-01-21 10:00:00 .. 2021-07-14 10:00:00";
+    for (query, lines) in [
+        // A quick model learns from all the data, whenever it predicts.
+        (
+            format!("{QUERY} AS OF '2021-06-30'"),
+            ["cutoff 2021-06-30", "entities: seen 40 of 40, seeds 40", labels],
+        ),
+        (
+            QUERY.replace("EACH customers.customer_id", "customers.customer_id IN (3, 4, 999)"),
+            ["cutoff 2021-12-11 10:00:00", "entities: seen 40 of 40, seeds 3", labels],
+        ),
+        // No one had signed up yet.
+        (
+            format!("{QUERY} AS OF '2019-12-31'"),
+            ["cutoff 2019-12-31", "entities: seen 0 of 40, seeds 0", labels],
+        ),
+        (
+            QUERY.replace(
+                "EACH customers.customer_id",
+                "customers.customer_id IN (SELECT * FROM (VALUES (3, TIMESTAMP '2021-06-30'), (4, TIMESTAMP '2021-07-30')) AS v(k, c))",
+            ),
+            ["cutoffs 2021-06-30 .. 2021-07-30", "entities: seen 40 of 40 at the last, seeds 2", labels],
+        ),
+    ] {
+        let text = told(shop.path(), &format!("EXPLAIN {query}"));
+        for line in lines {
+            assert!(text.lines().any(|l| l.trim_matches('"') == line), "{query}: {line}\n{text}");
+        }
+    }
+}

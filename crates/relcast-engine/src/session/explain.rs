@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::LogicalPlanBuilder;
 use relcast_catalog::inspect::LinkReport;
@@ -75,14 +76,17 @@ impl Session {
         check_keys(&self.engine.database.context, schema).await?;
         let text = match &resolved.asked {
             Asked::Model(model) => {
-                let who = format!(
-                    "model {} version {}, trained on data until {}",
+                let by = format!(
+                    "by model {} version {}, trained on data until {}",
                     model.name,
                     model.version,
                     format_time(model.cutoffs.data_end)
                 );
                 let learnt = Learnt::by(model)?;
-                self.plan_text(&resolved.plan, &who, &learnt, &model.schema).await?
+                let default = self.engine.default_cutoff(model).await?;
+                let mut head = vec![by];
+                head.extend(self.asked_for(&resolved.plan, &model.schema, default).await?);
+                self.plan_text(&resolved.plan, &head, &learnt, &model.schema).await?
             }
             Asked::Quick(_) => {
                 let options = &mut resolved.plan.options;
@@ -93,8 +97,15 @@ impl Session {
                 let mut everything = resolved.plan.clone();
                 everything.as_of = None;
                 let learnt = self.to_be_learnt(&everything).await?;
-                let who = "a quick model, trained for this query where there is none yet";
-                self.plan_text(&resolved.plan, who, &learnt, schema).await?
+                let default = everything.default_cutoff(&self.engine.database.context).await?;
+                let mut head = vec![
+                    "by a quick model, trained for this query where there is none yet".to_owned(),
+                ];
+                // Without a time in what the target reads there are no labels either.
+                if let Some(default) = default {
+                    head.extend(self.asked_for(&resolved.plan, schema, default).await?);
+                }
+                self.plan_text(&resolved.plan, &head, &learnt, schema).await?
             }
         };
         self.lines(&text)
@@ -108,8 +119,8 @@ impl Session {
         };
         check_keys(&self.engine.database.context, schema).await?;
         let learnt = self.to_be_learnt(&plan).await?;
-        let who = format!("model {}, to be trained", create.name.text);
-        self.lines(&self.plan_text(&plan, &who, &learnt, schema).await?)
+        let by = format!("by model {}, to be trained", create.name.text);
+        self.lines(&self.plan_text(&plan, &[by], &learnt, schema).await?)
     }
 
     pub(super) async fn explain_analyze(
@@ -148,11 +159,38 @@ impl Session {
         Ok(Learnt { sql: told.sql, splits: told.splits.into_iter().map(of_split).collect() })
     }
 
-    /// The plan of a model over `schema` with labels as `learnt`.
+    /// When `plan` predicts, at `default` where it does not say, and for how many.
+    async fn asked_for(
+        &self,
+        plan: &LabelPlan,
+        schema: &Schema,
+        default: i64,
+    ) -> Result<[String; 2], EngineError> {
+        let context = &self.engine.database.context;
+        let cutoff = plan.as_of.unwrap_or(default);
+        let seeds = plan.seeds(context, cutoff).await?;
+        let times = seeds.column(0).as_primitive::<TimestampMicrosecondType>().values();
+        let first = times.iter().min().copied().unwrap_or(cutoff);
+        let last = times.iter().max().copied().unwrap_or(cutoff);
+        let (when, at) = match first == last {
+            true => (format!("cutoff {}", format_time(last)), ""),
+            false => {
+                let range = format!("cutoffs {} .. {}", format_time(first), format_time(last));
+                (range, " at the last")
+            }
+        };
+        let (seen, all) = plan.seen(context, schema, &[last]).await?;
+        let seen = seen.get(&last).copied().unwrap_or_default();
+        let who = format!("entities: seen {seen} of {all}{at}, seeds {}", seeds.num_rows());
+        Ok([when, who])
+    }
+
+    /// The plan of a model over `schema` with labels as `learnt`; `head` says who predicts, when and
+    /// for whom.
     async fn plan_text(
         &self,
         plan: &LabelPlan,
-        who: &str,
+        head: &[String],
         learnt: &Learnt,
         schema: &Schema,
     ) -> Result<String, EngineError> {
@@ -170,7 +208,7 @@ impl Session {
             plan.entity_columns.join(", "),
             plan.horizon
         ));
-        line(&format!("by {who}"));
+        head.iter().for_each(|words| line(words));
         if let Some([low, high]) = plan.options.band() {
             line(&format!(
                 "bounds: quantiles {low} and {high}, from how far off the model is on validation"

@@ -73,8 +73,8 @@ impl LabelPlan {
         context: &SessionContext,
         schema: &Schema,
     ) -> Result<LabelExplanation, QueryError> {
-        let schema = known_schema(schema, &self.options, &[])?;
-        let cutoffs = self.cutoffs(context, &schema).await?;
+        let known = known_schema(schema, &self.options, &[])?;
+        let cutoffs = self.cutoffs(context, &known).await?;
         let all_cutoffs = cutoffs.all();
         let doing = "counting label rows and entities";
         let (cutoff, label) = (quoted(&self.cutoff_column), quoted(&self.label_column));
@@ -96,18 +96,8 @@ impl LabelPlan {
             "SELECT r.{cutoff}, COUNT(*) AS \"rows\", SUM({amount}) AS \"total\" FROM ({}) AS r GROUP BY r.{cutoff}",
             self.sql()
         );
-        let seen = format!(
-            "SELECT t.\"timestamp\", COUNT(*) AS \"rows\" {} GROUP BY t.\"timestamp\"",
-            entities_from(&schema, self.entity, Entities::Seen, &self.timestamps)
-        );
         let rows = counts(&self.run(context, &all_cutoffs, &rows, doing).await?);
-        let seen = counts(&self.run(context, &all_cutoffs, &seen, doing).await?);
-        let all = self.run(context, &[], &self.all, doing).await?;
-        let all = all
-            .columns()
-            .first()
-            .and_then(|c| c.as_primitive_opt::<Int64Type>())
-            .map_or(0, |c| c.iter().flatten().sum::<i64>());
+        let (seen, all) = self.seen(context, schema, &all_cutoffs).await?;
         let explain = |time: &i64| {
             let (count, total) = rows.get(time).copied().unwrap_or((0, None));
             CutoffExplanation {
@@ -115,8 +105,8 @@ impl LabelPlan {
                 rows: count,
                 total,
                 mean: total.filter(|_| count > 0).map(|t| t / count as f64),
-                seen: seen.get(time).map_or(0, |(n, _)| *n),
-                all: all.unsigned_abs(),
+                seen: seen.get(time).copied().unwrap_or_default(),
+                all,
             }
         };
         let mut splits = Vec::with_capacity(Split::ALL.len());
@@ -143,6 +133,34 @@ impl LabelPlan {
             data_end: format_time(cutoffs.data_end),
             splits,
         })
+    }
+
+    /// How many entities exist at each of `cutoffs`, whether or not the others take part too, and how
+    /// many rows the entity table has.
+    ///
+    /// # Errors
+    /// [`QueryError::Run`] when DataFusion fails.
+    pub async fn seen(
+        &self,
+        context: &SessionContext,
+        schema: &Schema,
+        cutoffs: &[i64],
+    ) -> Result<(BTreeMap<i64, u64>, u64), QueryError> {
+        let doing = "counting entities";
+        let schema = known_schema(schema, &self.options, &[])?;
+        let sql = format!(
+            "SELECT t.\"timestamp\", COUNT(*) AS \"rows\" {} GROUP BY t.\"timestamp\"",
+            entities_from(&schema, self.entity, Entities::Seen, &self.timestamps)
+        );
+        let seen = counts(&self.run(context, cutoffs, &sql, doing).await?);
+        let seen = seen.into_iter().map(|(time, (count, _))| (time, count)).collect();
+        let all = self.run(context, &[], &self.all, doing).await?;
+        let all = all
+            .columns()
+            .first()
+            .and_then(|c| c.as_primitive_opt::<Int64Type>())
+            .map_or(0, |c| c.iter().flatten().sum::<i64>());
+        Ok((seen, all.unsigned_abs()))
     }
 
     /// The sum of the labels of `rows` where they are numbers, for a binary task the positives.
