@@ -81,3 +81,35 @@ fn a_plan_says_when_and_for_whom() {
         }
     }
 }
+
+#[test]
+fn what_cannot_be_trained_for_is_promised_no_network() {
+    let shop = shop();
+    for (query, training) in [
+        (
+            "LIST_DISTINCT(orders.customer_id, 0, 30, days) RANK TOP 3 FOR EACH customers.customer_id",
+            "ranking (top 3)",
+        ),
+        (
+            "COUNT(orders.*, 0, 30, days) FORECAST 2 TIMEFRAMES FOR EACH customers.customer_id",
+            "forecasting (2 steps)",
+        ),
+        (
+            "LIST_DISTINCT(orders.amount, 0, 30, days) CLASSIFY FOR EACH customers.customer_id",
+            "multi-label classification",
+        ),
+        ("orders.amount FOR EACH orders.order_id", "filling in a column"),
+    ] {
+        for explain in ["EXPLAIN", "EXPLAIN CREATE MODEL m AS"] {
+            let text = told(shop.path(), &format!("{explain} PREDICT {query}"));
+            let training = format!("training: not yet ({training})");
+            assert!(text.lines().any(|line| line == training), "{text}");
+            for promise in ["quick", "to be trained", "network:", "cost:"] {
+                assert!(!text.contains(promise), "{promise}: {text}");
+            }
+            // What is filled in is no input.
+            let is_input = text.contains("amount numerical");
+            assert_eq!(is_input, !query.starts_with("orders.amount"), "{text}");
+        }
+    }
+}

@@ -22,7 +22,7 @@ use super::resolve::{Asked, Resolved};
 use super::{Answer, Session};
 use crate::error::EngineError;
 use crate::stored::StoredModel;
-use crate::work::fit_options;
+use crate::work::{fit_options, refuse_untrained};
 
 /// Multiply-adds a second that a core is reckoned to do, from the products that networks are made of.
 const PACE: f64 = 1e10;
@@ -84,9 +84,8 @@ impl Session {
                 );
                 let learnt = Learnt::by(model)?;
                 let default = self.engine.default_cutoff(model).await?;
-                let mut head = vec![by];
-                head.extend(self.asked_for(&resolved.plan, &model.schema, default).await?);
-                self.plan_text(&resolved.plan, &head, &learnt, &model.schema).await?
+                let asked_for = self.asked_for(&resolved.plan, &model.schema, default).await?;
+                self.plan_text(&resolved.plan, &by, &asked_for, &learnt, &model.schema).await?
             }
             Asked::Quick(_) => {
                 let options = &mut resolved.plan.options;
@@ -98,14 +97,15 @@ impl Session {
                 everything.as_of = None;
                 let learnt = self.to_be_learnt(&everything).await?;
                 let default = everything.default_cutoff(&self.engine.database.context).await?;
-                let mut head = vec![
-                    "by a quick model, trained for this query where there is none yet".to_owned(),
-                ];
+                let by = "by a quick model, trained for this query where there is none yet";
                 // Without a time in what the target reads there are no labels either.
-                if let Some(default) = default {
-                    head.extend(self.asked_for(&resolved.plan, schema, default).await?);
-                }
-                self.plan_text(&resolved.plan, &head, &learnt, schema).await?
+                let asked_for = match default {
+                    Some(default) => {
+                        self.asked_for(&resolved.plan, schema, default).await?.to_vec()
+                    }
+                    None => Vec::new(),
+                };
+                self.plan_text(&resolved.plan, by, &asked_for, &learnt, schema).await?
             }
         };
         self.lines(&text)
@@ -120,7 +120,7 @@ impl Session {
         check_keys(&self.engine.database.context, schema).await?;
         let learnt = self.to_be_learnt(&plan).await?;
         let by = format!("by model {}, to be trained", create.name.text);
-        self.lines(&self.plan_text(&plan, &[by], &learnt, schema).await?)
+        self.lines(&self.plan_text(&plan, &by, &[], &learnt, schema).await?)
     }
 
     pub(super) async fn explain_analyze(
@@ -185,12 +185,13 @@ impl Session {
         Ok([when, who])
     }
 
-    /// The plan of a model over `schema` with labels as `learnt`; `head` says who predicts, when and
-    /// for whom.
+    /// The plan of a model over `schema` with labels as `learnt`; `by` says who predicts, and
+    /// `asked_for` when and for whom.
     async fn plan_text(
         &self,
         plan: &LabelPlan,
-        head: &[String],
+        by: &str,
+        asked_for: &[String],
         learnt: &Learnt,
         schema: &Schema,
     ) -> Result<String, EngineError> {
@@ -208,7 +209,12 @@ impl Session {
             plan.entity_columns.join(", "),
             plan.horizon
         ));
-        head.iter().for_each(|words| line(words));
+        let untrained = refuse_untrained(&plan.task_type).is_err();
+        match untrained {
+            true => line(&format!("training: not yet ({})", plan.task_type)),
+            false => line(by),
+        }
+        asked_for.iter().for_each(|words| line(words));
         if let Some([low, high]) = plan.options.band() {
             line(&format!(
                 "bounds: quantiles {low} and {high}, from how far off the model is on validation"
@@ -242,7 +248,9 @@ impl Session {
             let mut width = 0.0;
             for column in &table.columns {
                 let is_source = source_column(&column.name) == column.name;
+                let filled_in = entity.name == table.name && plan.filled_in.contains(&column.name);
                 if !is_source
+                    || filled_in
                     || matches!(column.semantic, SemanticType::Key | SemanticType::Ignored)
                 {
                     continue;
@@ -261,6 +269,9 @@ impl Session {
         line(&format!("sample, most recent first, fan-out {fanout:?}"));
         for step in sampled.to_string().lines() {
             line(&format!("  {step}"));
+        }
+        if untrained {
+            return Ok(text);
         }
         let most = options.max_train_rows() as u64;
         let seeds = learnt.splits.first().map_or(0, |s| s.rows).min(most);

@@ -111,6 +111,18 @@ impl BoundQuery {
         self.item.as_ref()
     }
 
+    /// The columns of the entity that the target reads, where they are what is filled in.
+    pub(crate) fn filled_in(&self) -> Vec<String> {
+        let column = |leaf: &BoundLeaf| match leaf {
+            BoundLeaf::Column(column) => Some(column.column.name.clone()),
+            BoundLeaf::Aggregate(_) => None,
+        };
+        match self.task_type {
+            TaskType::FillIn(_) => self.target.leaves().into_iter().filter_map(column).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The options of WITH, and those that were set over them.
     #[must_use]
     pub fn options(&self) -> &Options {

@@ -32,6 +32,8 @@ pub struct LabelPlan {
     pub cutoff_column: String,
     /// The name of the label's column in results.
     pub label_column: String,
+    /// The columns of the entity's row that are filled in, and so are no input; none otherwise.
+    pub filled_in: Vec<String>,
     /// How far labels look ahead; zero for filling in.
     pub horizon: Horizon,
     /// What lists of labels are made of.
@@ -121,6 +123,7 @@ impl LabelPlan {
             key_types: key_types(schema, query.entity),
             cutoff_column: cutoff_column.to_owned(),
             label_column: label_column.to_owned(),
+            filled_in: query.filled_in(),
             horizon: query.horizon,
             item: query.item.clone(),
             as_of: query.as_of,
@@ -183,6 +186,10 @@ impl LabelPlan {
             key_types: key_types(schema, parts.entity),
             cutoff_column: manifest.time_col.clone(),
             label_column: manifest.target_col.clone(),
+            filled_in: match parts.task_type {
+                TaskType::FillIn(_) => vec![manifest.target_col.clone()],
+                _ => Vec::new(),
+            },
             horizon: parts.horizon,
             item: parts.item,
             as_of: None,
@@ -233,6 +240,7 @@ impl LabelPlan {
             key_types: key_types(schema, entity),
             cutoff_column: "cutoff".to_owned(),
             label_column: "label".to_owned(),
+            filled_in: Vec::new(),
             horizon: select.horizon,
             item: None,
             as_of: None,
