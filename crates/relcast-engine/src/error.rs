@@ -7,6 +7,7 @@ use std::sync::Arc;
 use datafusion::error::DataFusionError;
 use relcast_connect::redacted;
 use relcast_graph::Stopped;
+use relcast_query::plain_words;
 use relcast_train::TrainError;
 
 use crate::sqlstate;
@@ -400,8 +401,7 @@ impl EngineError {
             return Self::Memory(message.lines().next().unwrap_or_default().to_owned());
         }
         let state = sqlstate::of_datafusion(&error);
-        let text = error.strip_backtrace();
-        let text = text.split("\n\nbacktrace").next().unwrap_or_default().to_owned();
+        let text = plain_words(&error);
         if let Some(file) = file_gone(&text) {
             return Self::Failed {
                 state: sqlstate::IO,
@@ -547,6 +547,22 @@ mod tests {
             "Cannot cast string '1'; DROP MODEL churn; --' to value of Int64 type".to_owned();
         let error = EngineError::Sql { at: None, message: message.clone(), hint: None };
         assert_eq!(error.told(), (message, None));
+    }
+
+    #[test]
+    fn what_is_for_developers_of_libraries_is_not_told() {
+        use arrow::error::ArrowError;
+
+        let told = |error| EngineError::of_datafusion(error).to_string();
+        let no_cast = ArrowError::CastError("Cannot cast string 'x'".to_owned());
+        let no_cast = DataFusionError::ArrowError(Box::new(no_cast), None);
+        assert_eq!(told(no_cast), "Cast error: Cannot cast string 'x'");
+        let internal = || DataFusionError::Internal("no plan for this".to_owned());
+        assert!(internal().to_string().contains("filing a bug report"));
+        assert_eq!(told(internal()), "no plan for this");
+        let source = Box::new(internal());
+        let query = relcast_query::QueryError::Run { doing: "counting".to_owned(), source };
+        assert_eq!(EngineError::Query(query).to_string(), "counting: no plan for this");
     }
 
     #[test]

@@ -88,7 +88,7 @@ pub enum QueryError {
         message: String,
     },
     /// DataFusion refused or failed to run a generated plan.
-    #[error("{doing}: {source}")]
+    #[error("{doing}: {}", plain_words(.source))]
     Run {
         /// What was being computed.
         doing: String,
@@ -127,6 +127,18 @@ impl QueryError {
             Self::Named { .. } | Self::Split { .. } | Self::Task { .. } | Self::Run { .. } => None,
         }
     }
+}
+
+/// DataFusion's words without those for its own developers: the backtrace, which library failed, and
+/// where to report a bug.
+#[must_use]
+pub fn plain_words(error: &DataFusionError) -> String {
+    let text = error.strip_backtrace();
+    let text = text.split("\n\nbacktrace").next().unwrap_or_default();
+    let text = text.split(".\nThis issue was likely caused by").next().unwrap_or_default();
+    let found =
+        ["Internal error: ", "Arrow error: "].iter().find_map(|kind| text.strip_prefix(kind));
+    found.unwrap_or(text).to_owned()
 }
 
 fn hint_text(hint: Option<&str>) -> String {

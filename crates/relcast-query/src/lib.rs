@@ -20,7 +20,7 @@ mod time;
 
 pub use ast::PredictiveQuery;
 pub use bind::{BoundQuery, FillIn, Item, TaskType, bind, bind_with};
-pub use error::{Place, QueryError};
+pub use error::{Place, QueryError, plain_words};
 pub use options::{
     DateKnown, Entities, History, OPTION_NAMES, OnError, OptionValue, Options, option_place,
 };
