@@ -187,6 +187,7 @@ async fn an_error_has_its_code_its_place_and_a_hint_and_the_session_goes_on() {
         ),
         ("DROP TABLE customers", SqlState::READ_ONLY_SQL_TRANSACTION, None, Some("INSERT")),
         ("CHECK MODEL nothing", SqlState::UNDEFINED_OBJECT, None, None),
+        ("DROP SOURCE nothing", SqlState::UNDEFINED_OBJECT, Some(13), None),
         ("EXPLAIN MODEL nothing", SqlState::UNDEFINED_OBJECT, None, None),
         (
             "PREDICT LIST_DISTINCT(orders.customer_id, 0, 30, days) RANK TOP 3 FOR EACH customers.customer_id",
