@@ -52,9 +52,14 @@ pub(super) fn predictive_query(cursor: &mut Cursor<'_>) -> Result<PredictiveQuer
     })
 }
 
-/// What follows the last clause: a misspelt keyword, or a clause out of its order.
+/// What follows the last clause: a misspelt keyword, a clause of SQL's, or one out of its order.
 fn misplaced_clause(cursor: &Cursor<'_>) -> QueryError {
     let mut error = cursor.unexpected_keyword(&CLAUSES);
+    let of_sql = ["ORDER", "LIMIT", "OFFSET", "FETCH"].into_iter().any(|word| cursor.sees(&[word]));
+    if let (true, QueryError::Syntax { hint, .. }) = (of_sql, &mut error) {
+        let around = "SELECT * FROM (PREDICT …) AS p LIMIT 3";
+        *hint = Some(format!("SQL around it sorts and limits its rows: {around}"));
+    }
     let starts_clause =
         CLAUSES.iter().any(|c| c.split(' ').next().is_some_and(|word| cursor.sees(&[word])));
     if let (true, QueryError::Syntax { expected, hint, .. }) = (starts_clause, &mut error) {
