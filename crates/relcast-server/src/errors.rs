@@ -104,7 +104,7 @@ fn code_of_query(error: &QueryError) -> &'static str {
 fn code_of_message(message: &str) -> &'static str {
     if message.starts_with("no table") || message.starts_with("no view") {
         "42P01"
-    } else if message.starts_with("no source") {
+    } else if message.starts_with("no source \"") {
         "42704"
     } else if message.starts_with("view ") {
         if message.ends_with("exists already") { "42P07" } else { "55000" }

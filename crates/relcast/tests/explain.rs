@@ -113,3 +113,39 @@ fn what_cannot_be_trained_for_is_promised_no_network() {
         }
     }
 }
+
+/// How many entities the only prediction of an EXPLAIN ANALYZE was made for.
+fn seeds_scored(text: &str) -> u64 {
+    let (_, rest) = text.split_once("seeds_scored=").unwrap();
+    rest.split([',', ']']).next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn nobody_is_scored_whom_nothing_above_asks_for() {
+    let shop = shop();
+    let create = format!(
+        "CREATE MODEL churn AS {QUERY} WITH (epochs = 1); \
+         CREATE VIEW scores AS SELECT customer_id, probability FROM (PREDICT USING MODEL churn) p"
+    );
+    assert!(relcast(shop.path(), &["sql", "--db", ".", "-c", &create]).status.success());
+    for (query, scored) in [
+        ("PREDICT USING MODEL churn", 40),
+        ("PREDICT USING MODEL churn FOR customers.customer_id = 7", 1),
+        ("SELECT probability FROM (PREDICT USING MODEL churn) p WHERE customer_id = 7", 1),
+        (
+            "SELECT c.name, p.probability FROM (PREDICT USING MODEL churn) p JOIN customers c USING (customer_id) WHERE c.customer_id = 7",
+            1,
+        ),
+        ("SELECT probability FROM scores WHERE customer_id IN (7, 8)", 2),
+        ("SELECT customer_id FROM (PREDICT USING MODEL churn) p", 0),
+        ("SELECT customer_id, cutoff FROM (PREDICT USING MODEL churn) p", 0),
+        ("SELECT customer_id FROM scores", 0),
+        ("SELECT * FROM (PREDICT USING MODEL churn) p LIMIT 3", 3),
+        ("SELECT * FROM scores LIMIT 3", 3),
+        // What is asked of a score takes all of them.
+        ("SELECT customer_id FROM scores WHERE probability >= 0", 40),
+    ] {
+        let text = told(shop.path(), &format!("EXPLAIN ANALYZE {query}"));
+        assert_eq!(seeds_scored(&text), scored, "{query}: {text}");
+    }
+}

@@ -70,7 +70,7 @@ impl RelationPlanner for PredictionPlanner {
 fn no_modifier() -> EngineError {
     EngineError::Sql {
         at: None,
-        message: "a predictive query in FROM takes an alias and nothing else, such as TABLESAMPLE"
+        message: "a predictive query in FROM takes no TABLESAMPLE, nor anything but an alias"
             .to_owned(),
         hint: Some("ORDER BY random() LIMIT n takes some of its rows".to_owned()),
     }
