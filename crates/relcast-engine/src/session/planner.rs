@@ -27,19 +27,14 @@ impl RelationPlanner for PredictionPlanner {
         relation: TableFactor,
         context: &mut dyn RelationPlannerContext,
     ) -> Result<RelationPlanning> {
-        let TableFactor::Table {
-            name,
-            alias,
-            args,
-            with_hints,
-            version,
-            with_ordinality,
-            partitions,
-            json_path,
-            sample,
-            index_hints,
-        } = &relation
-        else {
+        // The library would pass over it without a word; a prediction stands in a subquery.
+        if let TableFactor::Table { sample: Some(_), .. }
+        | TableFactor::Derived { sample: Some(_), .. } = &relation
+        {
+            let what = "TABLESAMPLE; ORDER BY random() LIMIT n takes some of the rows".to_owned();
+            return Err(EngineError::NotYet { what }.into());
+        }
+        let TableFactor::Table { name, alias, .. } = &relation else {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         };
         let written = context.object_name_to_table_reference(name.clone())?;
@@ -48,30 +43,9 @@ impl RelationPlanner for PredictionPlanner {
         let Some((_, prediction)) = found else {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         };
-        let alone = args.is_none()
-            && with_hints.is_empty()
-            && version.is_none()
-            && !with_ordinality
-            && partitions.is_empty()
-            && json_path.is_none()
-            && sample.is_none()
-            && index_hints.is_empty();
-        if !alone {
-            return Err(no_modifier().into());
-        }
         let source = provider_as_source(prediction.clone() as Arc<dyn TableProvider>);
         let plan = LogicalPlanBuilder::scan(written, source, None)?.build()?;
         let planned = PlannedRelation::new(plan, alias.clone());
         Ok(RelationPlanning::Planned(Box::new(planned)))
-    }
-}
-
-/// What the library would pass over without a word.
-fn no_modifier() -> EngineError {
-    EngineError::Sql {
-        at: None,
-        message: "a predictive query in FROM takes no TABLESAMPLE, nor anything but an alias"
-            .to_owned(),
-        hint: Some("ORDER BY random() LIMIT n takes some of its rows".to_owned()),
     }
 }
