@@ -37,7 +37,7 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
             }
         }
         // Too much is sent to look behind it.
-        future::pending().await
+        future::pending::<()>().await;
     }
 }
 
